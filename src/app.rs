@@ -1,0 +1,1 @@
+//! Builds, wires, runs and drains the process.

@@ -1,0 +1,1 @@
+//! Gathers the settings of all parts.

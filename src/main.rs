@@ -1,0 +1,3 @@
+//! Flags to command to exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The serving path: gRPC and HTTP over the same functions.

@@ -1,0 +1,3 @@
+//! Bytes to words and back: every format that comes in or goes out.
+
+pub mod proto;
