@@ -1,1 +1,3 @@
 //! Where records come from and go to.
+
+pub mod embedded;
