@@ -3,6 +3,9 @@
 //! State changes only through [`Engine::apply`] and is read only through a [`View`]. Both take facts and return
 //! values; the same records give the same state and the same answers, byte for byte.
 
+pub mod math;
+pub mod items;
+
 use std::sync::Arc;
 
 use crate::domain::{
