@@ -2,3 +2,4 @@
 
 mod shop;
 mod tidy;
+mod wire;
