@@ -4,7 +4,9 @@
 //! values; the same records give the same state and the same answers, byte for byte.
 
 pub mod math;
+pub mod quality;
 pub mod items;
+pub mod triggers;
 
 use std::sync::Arc;
 

@@ -1,0 +1,313 @@
+//! What is in a cart, and the episode that goes with it.
+//!
+//! An addition adds; a removal takes away; an update replaces the whole cart; a purchase empties it, whatever was
+//! bought, because an order closes its cart. The first line in an empty cart opens an episode, and the cart's becoming
+//! empty ends it.
+
+use crate::domain::{Event, EventKind, Id, LineItem, Millis, Money, TriggerReason};
+
+use super::episode::{Episode, Phase};
+use super::rule::CartAbandonment;
+
+/// One line of a cart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The item's dense number.
+    pub item: u32,
+    /// How many, at least 1.
+    pub quantity: u32,
+    /// Price of one, if known.
+    pub price: Option<Money>,
+}
+
+/// What a cart event does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CartOp {
+    /// Puts an item into the cart; a known price replaces the line's.
+    Add(Line),
+    /// Takes an item out.
+    Remove {
+        /// The item's dense number.
+        item: u32,
+        /// How many; 0 for all.
+        quantity: u32,
+    },
+    /// Says what the whole cart is.
+    Update(Vec<Line>),
+    /// Closes the cart.
+    Purchase,
+    /// The cart was looked at.
+    View,
+    /// The checkout was entered.
+    CheckoutStart,
+}
+
+impl CartOp {
+    /// The kind of event that does it.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Add(_) => EventKind::AddToCart,
+            Self::Remove { .. } => EventKind::RemoveFromCart,
+            Self::Update(_) => EventKind::CartUpdate,
+            Self::Purchase => EventKind::Purchase,
+            Self::View => EventKind::CartView,
+            Self::CheckoutStart => EventKind::CheckoutStart,
+        }
+    }
+}
+
+/// An event that concerns a cart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CartEvent {
+    /// Event time.
+    pub at: Millis,
+    /// Orders events of one time: the hash of the event's identity.
+    pub key: u64,
+    /// Id of the event, or `key` in hexadecimal digits if the tracker gave none.
+    pub id: Id,
+    /// Currency of the prices; empty if not given.
+    pub currency: Id,
+    /// What it does.
+    pub op: CartOp,
+}
+
+impl CartEvent {
+    /// The cart's part of an event; `None` if it has none. `at` and `key` are what the quality gates found, `item`
+    /// gives an item its dense number.
+    pub fn new(
+        event: &Event,
+        at: Millis,
+        key: u64,
+        mut item: impl FnMut(&Id) -> u32,
+    ) -> Option<Self> {
+        let details = event.details.as_deref();
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "other kinds have nothing to do with carts"
+        )]
+        let op = match event.kind {
+            EventKind::AddToCart => CartOp::Add(Line {
+                item: item(&event.item),
+                quantity: event.quantity.max(1),
+                price: event.price,
+            }),
+            EventKind::RemoveFromCart => CartOp::Remove {
+                item: item(&event.item),
+                quantity: event.quantity,
+            },
+            EventKind::CartUpdate => CartOp::Update(
+                details
+                    .map_or(&[] as &[LineItem], |details| &details.lines)
+                    .iter()
+                    .map(|line| Line {
+                        item: item(&line.item),
+                        quantity: line.quantity.max(1),
+                        price: line.price,
+                    })
+                    .collect(),
+            ),
+            EventKind::Purchase => CartOp::Purchase,
+            EventKind::CartView => CartOp::View,
+            EventKind::CheckoutStart => CartOp::CheckoutStart,
+            _ => return None,
+        };
+        let id = if event.id.is_empty() {
+            Id::from(format!("{key:016x}"))
+        } else {
+            event.id.clone()
+        };
+        Some(Self {
+            at,
+            key,
+            id,
+            currency: details.map_or_else(Id::default, |details| details.currency.clone()),
+            op,
+        })
+    }
+}
+
+/// Sum of the lines whose price is known.
+pub(super) fn value(lines: &[Line]) -> Money {
+    lines
+        .iter()
+        .filter_map(|line| Some(line.price? * line.quantity))
+        .fold(Money::ZERO, |sum, amount| sum + amount)
+}
+
+/// A cart as of some event time.
+///
+/// Invariant: under a rule, there is an episode exactly while there are lines.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Cart {
+    /// Oldest first, no item twice.
+    pub(super) lines: Vec<Line>,
+    pub(super) currency: Id,
+    /// When the lines last changed.
+    pub(super) updated: Millis,
+    /// When the cart was last bought or said to be something whole: what was added earlier is part of that.
+    pub(super) replaced: Millis,
+    pub(super) episode: Option<Episode>,
+}
+
+impl Default for Cart {
+    fn default() -> Self {
+        Self {
+            lines: Vec::new(),
+            currency: Id::default(),
+            updated: Millis::MIN,
+            replaced: Millis::MIN,
+            episode: None,
+        }
+    }
+}
+
+/// What a cart was when it became empty.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ended {
+    pub(super) episode: Option<Episode>,
+    pub(super) reason: TriggerReason,
+    pub(super) lines: Vec<Line>,
+    pub(super) currency: Id,
+    pub(super) updated: Millis,
+}
+
+/// What becomes of an event beside the new cart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Effect {
+    /// The cart became empty.
+    pub(super) ended: Option<Ended>,
+    /// An episode was opened.
+    pub(super) opened: bool,
+    /// That episode will not fire: one of its id has.
+    pub(super) repeated: bool,
+    /// Lines that did not fit.
+    pub(super) lines_refused: u64,
+}
+
+impl Cart {
+    /// Lets an event take effect.
+    pub(super) fn apply(
+        &mut self,
+        event: &CartEvent,
+        rule: Option<&CartAbandonment>,
+        lines_max: usize,
+    ) -> Effect {
+        let mut effect = Effect::default();
+        match &event.op {
+            CartOp::Add(line) => {
+                let was_empty = self.lines.is_empty();
+                effect.lines_refused = self.add(*line, lines_max);
+                effect.opened = self.changed(event, rule, was_empty);
+            }
+            CartOp::Remove { item, quantity } => {
+                effect.ended = self.remove(event, *item, *quantity, rule);
+            }
+            CartOp::Update(lines) if lines.is_empty() => {
+                self.replaced = self.replaced.max(event.at);
+                effect.ended = self.end(event.at, TriggerReason::CartEmptied);
+            }
+            CartOp::Update(lines) => {
+                let was_empty = self.lines.is_empty();
+                self.replaced = self.replaced.max(event.at);
+                self.lines.clear();
+                effect.lines_refused = lines.iter().map(|line| self.add(*line, lines_max)).sum();
+                effect.opened = self.changed(event, rule, was_empty);
+            }
+            CartOp::Purchase => {
+                self.replaced = self.replaced.max(event.at);
+                effect.ended = self.end(event.at, TriggerReason::Purchased);
+            }
+            CartOp::View | CartOp::CheckoutStart => self.touch(event, rule),
+        }
+        effect
+    }
+
+    /// A sign of life, if the rule takes it for one.
+    pub(super) fn touch(&mut self, event: &CartEvent, rule: Option<&CartAbandonment>) {
+        if let (Some(rule), Some(episode)) = (rule, &mut self.episode)
+            && rule.resets_on(event.op.kind())
+        {
+            episode.touch(event.at, rule.wait_ms);
+        }
+    }
+
+    /// Puts a line in; returns how many lines did not fit.
+    fn add(&mut self, line: Line, lines_max: usize) -> u64 {
+        if let Some(known) = self.lines.iter_mut().find(|known| known.item == line.item) {
+            known.quantity = known.quantity.saturating_add(line.quantity);
+            known.price = line.price.or(known.price);
+            return 0;
+        }
+        if self.lines.len() >= lines_max {
+            return 1;
+        }
+        self.lines.push(line);
+        0
+    }
+
+    fn remove(
+        &mut self,
+        event: &CartEvent,
+        item: u32,
+        quantity: u32,
+        rule: Option<&CartAbandonment>,
+    ) -> Option<Ended> {
+        let place = self.lines.iter().position(|line| line.item == item);
+        let Some(line) = place.and_then(|place| self.lines.get_mut(place)) else {
+            self.touch(event, rule);
+            return None;
+        };
+        if quantity > 0 && quantity < line.quantity {
+            line.quantity -= quantity;
+        } else if self.lines.len() == 1 {
+            return self.end(event.at, TriggerReason::CartEmptied);
+        } else {
+            self.lines.retain(|line| line.item != item);
+        }
+        self.changed(event, rule, false);
+        None
+    }
+
+    /// Follows up on new lines in the cart; returns whether an episode was opened.
+    fn changed(
+        &mut self,
+        event: &CartEvent,
+        rule: Option<&CartAbandonment>,
+        was_empty: bool,
+    ) -> bool {
+        self.updated = self.updated.max(event.at);
+        if !event.currency.is_empty() {
+            self.currency = event.currency.clone();
+        }
+        let Some(rule) = rule else { return false };
+        if was_empty {
+            self.episode = Some(Episode {
+                id: event.id.clone(),
+                opened: event.at,
+                deadline: event.at + rule.wait_ms,
+                phase: Phase::Waiting,
+            });
+            return true;
+        }
+        self.touch(event, Some(rule));
+        if let Some(episode) = &mut self.episode {
+            episode.rearm(event.at, rule.wait_ms);
+        }
+        false
+    }
+
+    fn end(&mut self, at: Millis, reason: TriggerReason) -> Option<Ended> {
+        if self.lines.is_empty() {
+            return None;
+        }
+        let ended = Ended {
+            episode: self.episode.take(),
+            reason,
+            lines: std::mem::take(&mut self.lines),
+            currency: std::mem::take(&mut self.currency),
+            updated: self.updated,
+        };
+        self.updated = self.updated.max(at);
+        Some(ended)
+    }
+}

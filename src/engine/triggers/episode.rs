@@ -1,0 +1,74 @@
+//! An episode: from the first item in an empty cart until the cart is bought, emptied or given up.
+
+use crate::domain::{Id, Millis, TriggerId};
+
+/// How far an episode has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It fires at its deadline.
+    Waiting,
+    /// Its cart was worth too little at the deadline; the next change makes it wait again.
+    BelowMinimum,
+    /// It has fired, or has missed its time: nothing more comes of it.
+    Over,
+}
+
+/// An episode of a cart that is not empty.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Episode {
+    /// Id of the event that opened it.
+    pub(super) id: Id,
+    /// Time of that event.
+    pub(super) opened: Millis,
+    /// When it fires.
+    pub(super) deadline: Millis,
+    pub(super) phase: Phase,
+}
+
+impl Episode {
+    pub(super) fn waits(&self) -> bool {
+        self.phase == Phase::Waiting
+    }
+
+    /// Moves the deadline away from a sign of life; never back.
+    pub(super) fn touch(&mut self, at: Millis, wait_ms: i64) {
+        if self.waits() {
+            self.deadline = self.deadline.max(at + wait_ms);
+        }
+    }
+
+    /// Lets an episode that was worth too little wait again.
+    pub(super) fn rearm(&mut self, at: Millis, wait_ms: i64) {
+        if self.phase == Phase::BelowMinimum {
+            self.phase = Phase::Waiting;
+            self.deadline = self.deadline.max(at + wait_ms);
+        }
+    }
+}
+
+/// An episode that fired so recently that it can still be taken back.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fired {
+    pub(super) id: Id,
+    pub(super) opened: Millis,
+    pub(super) deadline: Millis,
+    /// The watermark at which it fired.
+    pub(super) watermark: Millis,
+}
+
+/// The id of everything that is said about an episode: 128 bits of a BLAKE3 hash. Every text goes in with its length,
+/// so that no two different episodes read the same.
+pub fn trigger_id(rule: &str, major: u32, user: &str, episode: &str) -> TriggerId {
+    let mut hasher = blake3::Hasher::new();
+    let mut text = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    text(rule);
+    text(&major.to_string());
+    text(user);
+    text(episode);
+    let mut id = [0; 16];
+    hasher.finalize_xof().fill(&mut id);
+    TriggerId(id)
+}

@@ -1,0 +1,224 @@
+//! The part of a shopper's profile that belongs to the triggers.
+
+use bytes::{Buf, BufMut, TryGetError};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::{CartView, Id, Millis};
+
+use super::cart::{Cart, CartEvent, Effect, Line};
+use super::codec;
+use super::episode::{Episode, Fired, Phase};
+use super::rule::CartAbandonment;
+use super::{Names, cart_view};
+
+/// A shopper's cart and what waits for the watermark; 8 bytes while there is neither.
+#[derive(Debug, Default, PartialEq)]
+pub struct CartState(Option<Box<Shopping>>);
+
+/// What there is to know about a shopper with a cart.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Shopping {
+    /// The cart as of the watermark.
+    pub(super) cart: Cart,
+    /// Events that the watermark has not reached, in the order of (time, key).
+    pub(super) pending: Vec<CartEvent>,
+    /// Episodes that can still be taken back, in the order of firing.
+    pub(super) fired: Vec<Fired>,
+    /// Hashes of the ids of episodes that have fired, oldest first.
+    pub(super) fired_before: Vec<u64>,
+    /// The deadline under which readers find the shopper; follows from the rest, so it is in no snapshot.
+    pub(super) listed: Option<Millis>,
+}
+
+impl CartState {
+    /// Whether nothing is known: no cart, nothing that waits, nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether an episode is open or an event waits: such a shopper's profile must stay in memory.
+    pub fn is_busy(&self) -> bool {
+        self.0.as_ref().is_some_and(|shopping| {
+            shopping.listed.is_some()
+                || !shopping.pending.is_empty()
+                || !shopping.fired.is_empty()
+                || shopping.cart.episode.as_ref().is_some_and(Episode::waits)
+        })
+    }
+
+    /// Lines in the cart, oldest first, with everything that has arrived.
+    pub fn lines(&self) -> Vec<Line> {
+        self.0
+            .as_ref()
+            .map_or_else(Vec::new, |shopping| shopping.projected(None).lines)
+    }
+
+    /// The cart as readers see it, with everything that has arrived.
+    pub fn view(&self, names: &impl Names) -> CartView {
+        self.0.as_ref().map_or_else(CartView::default, |shopping| {
+            let cart = shopping.projected(None);
+            cart_view(&cart.lines, cart.currency, cart.updated, names)
+        })
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |shopping| {
+            size_of::<Shopping>()
+                + shopping.cart.lines.capacity() * size_of::<Line>()
+                + shopping.pending.capacity() * size_of::<CartEvent>()
+                + shopping.fired.capacity() * size_of::<Fired>()
+                + shopping.fired_before.capacity() * size_of::<u64>()
+        })
+    }
+
+    /// Writes the state so that [`CartState::decode`] gives it back.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_u8(u8::from(self.0.is_some()));
+        if let Some(shopping) = &self.0 {
+            codec::put_shopping(out, shopping);
+        }
+    }
+
+    /// Reads what [`CartState::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// If `input` ends too early or holds what no state holds.
+    pub fn decode(input: &mut &[u8]) -> Result<Self, TryGetError> {
+        if input.try_get_u8()? == 0 {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(Box::new(codec::get_shopping(input)?))))
+    }
+
+    pub(super) fn shopping(&mut self) -> Option<&mut Shopping> {
+        self.0.as_deref_mut()
+    }
+
+    pub(super) fn shopping_or_new(&mut self) -> &mut Shopping {
+        self.0.get_or_insert_default()
+    }
+
+    /// Forgets everything but where readers find the shopper, which [`CartState::relist`] puts right.
+    pub(super) fn clear(&mut self) {
+        if let Some(shopping) = self.shopping() {
+            *shopping = Shopping {
+                listed: shopping.listed,
+                ..Shopping::default()
+            };
+        }
+    }
+
+    /// When something is to be done for this shopper: an event takes effect, an episode fires, or what was kept for
+    /// late events can go.
+    pub(super) fn due(&self, grace_ms: i64) -> Option<Millis> {
+        self.0.as_ref().and_then(|shopping| shopping.due(grace_ms))
+    }
+
+    /// Gives the memory back if there is nothing left to remember.
+    pub(super) fn release(&mut self) {
+        if self.0.as_ref().is_some_and(|shopping| shopping.is_blank()) {
+            self.0 = None;
+        }
+    }
+
+    /// The open episode with its cart, with everything that has arrived.
+    pub(super) fn open_episode(
+        &self,
+        rule: &CartAbandonment,
+        names: &impl Names,
+    ) -> Option<(Episode, CartView)> {
+        let cart = self.0.as_ref()?.projected(Some(rule));
+        let episode = cart.episode.filter(Episode::waits)?;
+        Some((
+            episode,
+            cart_view(&cart.lines, cart.currency, cart.updated, names),
+        ))
+    }
+
+    /// Finds the deadline under which readers are to find the shopper; the old and the new one if they differ.
+    pub(super) fn relist(
+        &mut self,
+        rule: Option<&CartAbandonment>,
+    ) -> Option<(Option<Millis>, Option<Millis>)> {
+        let shopping = self.0.as_mut()?;
+        let after = rule.and_then(|rule| shopping.projected_deadline(rule));
+        let before = std::mem::replace(&mut shopping.listed, after);
+        (before != after).then_some((before, after))
+    }
+}
+
+impl Shopping {
+    fn is_blank(&self) -> bool {
+        self.nothing_but_replaced() && self.cart.replaced == Millis::MIN
+    }
+
+    /// Whether all that is left is the memory of when the cart was bought.
+    pub(super) fn nothing_but_replaced(&self) -> bool {
+        self.cart.lines.is_empty()
+            && self.pending.is_empty()
+            && self.fired.is_empty()
+            && self.fired_before.is_empty()
+    }
+
+    fn due(&self, grace_ms: i64) -> Option<Millis> {
+        let event = self.pending.first().map(|event| event.at);
+        let deadline = waiting_deadline(&self.cart);
+        let unfire = self
+            .fired
+            .first()
+            .map(|fired| fired.watermark + grace_ms + 1);
+        let forget = (self.nothing_but_replaced() && self.cart.replaced > Millis::MIN)
+            .then(|| self.cart.replaced + grace_ms + 1);
+        [event, deadline, unfire, forget]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Lets an event take effect on `cart`, a cart of this shopper.
+    pub(super) fn apply(
+        fired_before: &[u64],
+        cart: &mut Cart,
+        event: &CartEvent,
+        rule: Option<&CartAbandonment>,
+        lines_max: usize,
+    ) -> Effect {
+        let mut effect = cart.apply(event, rule, lines_max);
+        if effect.opened
+            && fired_before.contains(&episode_hash(&event.id))
+            && let Some(episode) = &mut cart.episode
+        {
+            episode.phase = Phase::Over;
+            effect.repeated = true;
+        }
+        effect
+    }
+
+    /// The cart with everything that has arrived.
+    fn projected(&self, rule: Option<&CartAbandonment>) -> Cart {
+        let mut cart = self.cart.clone();
+        for event in &self.pending {
+            Self::apply(&self.fired_before, &mut cart, event, rule, usize::MAX);
+        }
+        cart
+    }
+
+    fn projected_deadline(&self, rule: &CartAbandonment) -> Option<Millis> {
+        if self.pending.is_empty() {
+            return waiting_deadline(&self.cart);
+        }
+        waiting_deadline(&self.projected(Some(rule)))
+    }
+}
+
+/// What is kept of an episode that has fired.
+pub(super) fn episode_hash(id: &Id) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
+fn waiting_deadline(cart: &Cart) -> Option<Millis> {
+    let episode = cart.episode.as_ref()?;
+    episode.waits().then_some(episode.deadline)
+}
