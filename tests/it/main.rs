@@ -1,12 +1,8 @@
 //! All integration tests, in one binary.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
 
+mod log_crash;
 mod page;
 mod shop;
+mod sim_disk;
 mod tidy;
 mod wire;

@@ -250,3 +250,20 @@ pub(super) fn read_full_at(
     }
     Ok(filled)
 }
+
+/// A whole file of at most `bytes_max` bytes; what is beyond is left out.
+pub(super) fn read_file(disk: &dyn Disk, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let mut bytes = vec![0; bytes_max];
+    let read = read_full_at(&*file, &mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Whether there is no room for what was to be written: freeing some helps.
+pub(super) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::{Position, Seq};
 
+use super::disk::is_disk_full;
+
 /// Why a data directory or the log in it cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -22,29 +24,39 @@ pub enum OpenError {
         /// The process that has it, if it said so.
         holder: Option<String>,
     },
-    /// Something that was on disk is not readable any more.
-    #[error(transparent)]
-    Damaged(#[from] Damage),
-    /// A file is of a version that this program does not read.
-    #[error("{}: format version {found}, but this program reads version {known}; use the program that wrote it, or a newer one", path.display())]
-    Version {
+    /// The file that holds the epoch cannot be read.
+    #[error(
+        "{}: not readable; if log/ beside it is whole, remove this file and start again: the epoch is then found there",
+        path.display()
+    )]
+    Epoch {
         /// The file.
         path: PathBuf,
-        /// The version in it.
-        found: u32,
-        /// The version expected.
-        known: u32,
     },
-    /// The operating system refused something.
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io {
-        /// The file or directory.
+    /// The log begins after the snapshot, or there is no snapshot and the log does not begin at the first record.
+    #[error(
+        "{}: the log begins at {oldest} but the newest usable snapshot ends at {snapshot}; restore the segments or the \
+         snapshot between them from a copy",
+        path.display()
+    )]
+    Gap {
+        /// The directory of the log.
         path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// What it said.
-        source: io::Error,
+        /// Its first position.
+        oldest: Position,
+        /// The snapshot's position, 0 without one.
+        snapshot: Position,
     },
+    /// Something that was on disk is not readable any more, or not by this program, or the operating system refused
+    /// something.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What was cut or completed could not be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// What was found could not be made durable.
+    #[error(transparent)]
+    Fatal(#[from] SyncError),
 }
 
 /// Acknowledged data that is not readable any more.
@@ -137,6 +149,16 @@ pub enum ReadError {
         /// The first record there is.
         oldest: Seq,
     },
+    /// A file is of a version that this program does not read.
+    #[error("{}: format version {found}, but this program reads version {known}; use the program that wrote it, or a newer one", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: u32,
+        /// The version expected.
+        known: u32,
+    },
     /// The operating system refused something.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
@@ -178,31 +200,12 @@ pub enum SnapshotError {
         /// What it said.
         source: io::Error,
     },
+    /// The file is of a version that this program does not read.
+    #[error(transparent)]
+    Version(ReadError),
     /// The process must end.
     #[error(transparent)]
     Fatal(#[from] SyncError),
-}
-
-impl OpenError {
-    pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            path,
-            action,
-            source,
-        }
-    }
-}
-
-impl SyncError {
-    pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self {
-            path,
-            action,
-            source,
-        }
-    }
 }
 
 impl ReadError {
@@ -231,12 +234,4 @@ impl SnapshotError {
             }
         }
     }
-}
-
-/// Whether there is no room for what was to be written: freeing some helps.
-pub(super) fn is_disk_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }

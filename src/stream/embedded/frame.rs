@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! 0   4  magic
-//! 4   4  crc32c of all that follows, seeded by the segment's salt
-//! 8   4  bytes of the payload
-//! 12  4  records: inputs and ticks, or records of a topic log
-//! 16  8  position (sequence number) of the first record
-//! 24  8  bytes of this segment that were known to be on disk when the frame was written
-//! 32  …  payload: varints time, trigger, dead letter and late sequence before the frame, then the entries
+//! 4   4  crc32c of the rest of the header, seeded by the segment's salt
+//! 8   4  crc32c of the payload, seeded likewise
+//! 12  4  bytes of the payload
+//! 16  4  records: inputs and ticks, or records of a topic log
+//! 20  8  position (sequence number) of the first record
+//! 28  8  bytes of this segment that were known to be on disk when the frame was written
+//! 36  …  payload: varints time, trigger, dead letter and late sequence before the frame, then the entries
 //! ```
 //!
 //! Numbers are little-endian; varints are LEB128, signed ones zigzag. An entry is a varint `number << 3 | kind`; the
@@ -20,7 +21,7 @@ use crate::domain::{Millis, Position, Seq};
 use super::varint::{put, put_signed, take, take_signed};
 
 /// Bytes before the payload.
-pub(super) const HEADER_BYTES: usize = 32;
+pub(super) const HEADER_BYTES: usize = 36;
 /// Largest frame that is written or read.
 pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
 
@@ -226,21 +227,19 @@ impl FrameBuilder {
 
     /// Completes the header; gives the bytes to write. May be done again after more was added.
     pub(super) fn seal(&mut self, seed: u32, synced: u64) -> &[u8] {
-        let payload_bytes = self.buffer.len().saturating_sub(HEADER_BYTES);
-        if let Some((header, payload)) = self.buffer.split_first_chunk_mut::<HEADER_BYTES>() {
-            let mut out = header.as_mut_slice();
-            out.put_slice(&MAGIC);
-            out.put_u32_le(0);
-            out.put_u32_le(u32::try_from(payload_bytes).unwrap_or(u32::MAX));
-            out.put_u32_le(
-                u32::try_from(self.after.position - self.before.position).unwrap_or(u32::MAX),
-            );
-            out.put_u64_le(self.before.position + 1);
-            out.put_u64_le(synced);
-            let crc = checksum(seed, header, payload);
-            for (to, from) in header.iter_mut().skip(MAGIC.len()).zip(crc.to_le_bytes()) {
-                *to = from;
+        let header = Header {
+            payload_crc: 0,
+            payload_bytes: self.buffer.len().saturating_sub(HEADER_BYTES),
+            records: self.after.position - self.before.position,
+            first: self.before.position + 1,
+            synced,
+        };
+        if let Some((to, payload)) = self.buffer.split_first_chunk_mut::<HEADER_BYTES>() {
+            *to = Header {
+                payload_crc: crc32c::crc32c_append(seed, payload),
+                ..header
             }
+            .encode(seed);
         }
         &self.buffer
     }
@@ -268,9 +267,11 @@ pub(super) enum FrameError {
     Short,
     #[error("no frame begins there")]
     Magic,
+    #[error("the checksum of a frame's header is wrong")]
+    Header,
     #[error("the frame claims to be larger than frames can be")]
     Length,
-    #[error("the checksum is wrong")]
+    #[error("the checksum of a frame is wrong")]
     Checksum,
     #[error("the checksum is right but the entries cannot be read")]
     Entries,
@@ -291,34 +292,21 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// Reads the frame that `bytes` begin with; also its size.
     pub(super) fn parse(bytes: &'a [u8], seed: u32) -> Result<(Self, usize), FrameError> {
-        let size = frame_bytes(bytes)?;
-        let bytes = bytes.get(..size).ok_or(FrameError::Short)?;
-        let (header, payload) = bytes
-            .split_first_chunk::<HEADER_BYTES>()
-            .ok_or(FrameError::Short)?;
-        let mut fields = header.get(MAGIC.len()..).ok_or(FrameError::Short)?;
-        if fields.get_u32_le() != checksum(seed, header, payload) {
+        let header = Header::decode(bytes, seed)?;
+        let size = HEADER_BYTES + header.payload_bytes;
+        let payload = bytes.get(HEADER_BYTES..size).ok_or(FrameError::Short)?;
+        if crc32c::crc32c_append(seed, payload) != header.payload_crc {
             return Err(FrameError::Checksum);
         }
-        let _payload_bytes = fields.get_u32_le();
-        let records = fields.get_u32_le();
-        let first = fields.get_u64_le();
-        let synced = fields.get_u64_le();
-        let frame = Self::parse_payload(payload, first, records, synced)?;
-        Ok((frame, size))
+        Ok((Self::parse_payload(payload, &header)?, size))
     }
 
-    fn parse_payload(
-        payload: &'a [u8],
-        first: Position,
-        records: u32,
-        synced: u64,
-    ) -> Result<Self, FrameError> {
+    fn parse_payload(payload: &'a [u8], header: &Header) -> Result<Self, FrameError> {
         let mut rest = payload;
         let mut preamble = || {
             let time = Millis(take_signed(&mut rest)?);
             let before = Sequences {
-                position: first.checked_sub(1)?,
+                position: header.first.checked_sub(1)?,
                 trigger: take(&mut rest)?,
                 dead_letter: take(&mut rest)?,
                 late: take(&mut rest)?,
@@ -335,14 +323,14 @@ impl<'a> Frame<'a> {
             entries.read().ok_or(FrameError::Entries)?;
         }
         let after = entries.at;
-        if after.position - before.position != u64::from(records) {
+        if after.position - before.position != header.records {
             return Err(FrameError::Entries);
         }
         Ok(Self {
             time,
             before,
             after,
-            synced,
+            synced: header.synced,
             entries: rest,
         })
     }
@@ -455,21 +443,71 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// Size of the frame that begins with these bytes, by its header alone.
-pub(super) fn frame_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
-    let known = bytes.len().min(MAGIC.len());
-    if bytes.get(..known) != MAGIC.get(..known) {
-        return Err(FrameError::Magic);
-    }
-    let mut length = bytes.get(8..HEADER_BYTES).ok_or(FrameError::Short)?;
-    let size = HEADER_BYTES + length.get_u32_le() as usize;
-    if size > FRAME_BYTES_MAX {
-        return Err(FrameError::Length);
-    }
-    Ok(size)
+/// What stands before the payload.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    payload_crc: u32,
+    payload_bytes: usize,
+    records: u64,
+    first: Position,
+    synced: u64,
 }
 
-/// Reads `bytes` as frames one after the other and, apart from that, as the entries of one; how many entries there
+impl Header {
+    /// Numbers too large for their field stay at its end; [`FRAME_BYTES_MAX`] keeps them far from it.
+    fn encode(&self, seed: u32) -> [u8; HEADER_BYTES] {
+        let mut rest = [0; HEADER_BYTES - 8];
+        let mut out = rest.as_mut_slice();
+        out.put_u32_le(self.payload_crc);
+        out.put_u32_le(u32::try_from(self.payload_bytes).unwrap_or(u32::MAX));
+        out.put_u32_le(u32::try_from(self.records).unwrap_or(u32::MAX));
+        out.put_u64_le(self.first);
+        out.put_u64_le(self.synced);
+        let mut header = [0; HEADER_BYTES];
+        let mut out = header.as_mut_slice();
+        out.put_slice(&MAGIC);
+        out.put_u32_le(crc32c::crc32c_append(seed, &rest));
+        out.put_slice(&rest);
+        header
+    }
+
+    fn decode(bytes: &[u8], seed: u32) -> Result<Self, FrameError> {
+        let known = bytes.len().min(MAGIC.len());
+        if bytes.get(..known) != MAGIC.get(..known) {
+            return Err(FrameError::Magic);
+        }
+        let mut crc = bytes.get(4..8).ok_or(FrameError::Short)?;
+        let mut rest = bytes.get(8..HEADER_BYTES).ok_or(FrameError::Short)?;
+        if crc.get_u32_le() != crc32c::crc32c_append(seed, rest) {
+            return Err(FrameError::Header);
+        }
+        let header = Self {
+            payload_crc: rest.get_u32_le(),
+            payload_bytes: rest.get_u32_le() as usize,
+            records: u64::from(rest.get_u32_le()),
+            first: rest.get_u64_le(),
+            synced: rest.get_u64_le(),
+        };
+        if HEADER_BYTES + header.payload_bytes > FRAME_BYTES_MAX {
+            return Err(FrameError::Length);
+        }
+        Ok(header)
+    }
+}
+
+/// Size of the frame that begins with these bytes, by its header alone.
+pub(super) fn frame_bytes(bytes: &[u8], seed: u32) -> Result<usize, FrameError> {
+    Ok(HEADER_BYTES + Header::decode(bytes, seed)?.payload_bytes)
+}
+
+/// Where in `bytes` a frame may begin.
+pub(super) fn find_magic(bytes: &[u8]) -> Option<usize> {
+    bytes
+        .windows(MAGIC.len())
+        .position(|window| window == MAGIC)
+}
+
+/// Reads `bytes` as frames one after the other and, apart from that, as the payload of one; how many entries there
 /// were. It must come back from whatever is given to it: fuzzing calls it.
 pub fn check_frames(bytes: &[u8]) -> usize {
     let mut count = 0;
@@ -479,7 +517,14 @@ pub fn check_frames(bytes: &[u8]) -> usize {
         rest = rest.get(size..).unwrap_or_default();
     }
     for records in 0..4 {
-        if let Ok(frame) = Frame::parse_payload(bytes, 1, records, 0) {
+        let header = Header {
+            payload_crc: 0,
+            payload_bytes: bytes.len(),
+            records,
+            first: 1,
+            synced: 0,
+        };
+        if let Ok(frame) = Frame::parse_payload(bytes, &header) {
             count += frame.entries().count();
         }
     }
@@ -492,8 +537,186 @@ fn next(sequence: &mut u64) -> Option<u64> {
     Some(*sequence)
 }
 
-/// Of everything behind the checksum's own place.
-fn checksum(seed: u32, header: &[u8; HEADER_BYTES], payload: &[u8]) -> u32 {
-    let header = header.get(8..).unwrap_or_default();
-    crc32c::crc32c_append(crc32c::crc32c_append(seed, header), payload)
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Put {
+        Input(i64, bool, Vec<u8>),
+        Tick(i64, bool),
+        Trigger(Vec<u8>),
+        DeadLetter(Vec<u8>),
+        SourcePosition(u32, u64),
+        TopicRecord(i64, Vec<u8>),
+    }
+
+    fn put() -> impl Strategy<Value = Put> {
+        let bytes = || vec(any::<u8>(), 0..300);
+        prop_oneof![
+            (any::<i64>(), any::<bool>(), bytes()).prop_map(|(t, l, b)| Put::Input(t, l, b)),
+            (any::<i64>(), any::<bool>()).prop_map(|(t, c)| Put::Tick(t, c)),
+            bytes().prop_map(Put::Trigger),
+            bytes().prop_map(Put::DeadLetter),
+            (any::<u32>(), any::<u64>()).prop_map(|(p, o)| Put::SourcePosition(p, o)),
+            (any::<i64>(), bytes()).prop_map(|(t, b)| Put::TopicRecord(t, b)),
+        ]
+    }
+
+    fn apply<'a>(builder: &mut FrameBuilder, puts: &'a [Put]) -> Vec<Entry<'a>> {
+        let mut entries = Vec::new();
+        for put in puts {
+            entries.push(match put {
+                Put::Input(received, late, bytes) => {
+                    let received = Millis(*received);
+                    let position = builder.input(received, *late, bytes);
+                    Entry::Input {
+                        position,
+                        received,
+                        late: late.then(|| builder.after().late),
+                        bytes,
+                    }
+                }
+                Put::Tick(wall, caught_up) => Entry::Tick {
+                    position: builder.tick(Millis(*wall), *caught_up),
+                    wall: Millis(*wall),
+                    caught_up: *caught_up,
+                },
+                Put::Trigger(bytes) => Entry::Trigger {
+                    seq: builder.trigger(bytes),
+                    bytes,
+                },
+                Put::DeadLetter(bytes) => Entry::DeadLetter {
+                    seq: builder.dead_letter(bytes),
+                    bytes,
+                },
+                Put::SourcePosition(partition, offset) => {
+                    builder.source_position(*partition, *offset);
+                    Entry::SourcePosition {
+                        partition: *partition,
+                        offset: *offset,
+                    }
+                }
+                Put::TopicRecord(time, bytes) => Entry::TopicRecord {
+                    seq: builder.topic_record(Millis(*time), bytes),
+                    time: Millis(*time),
+                    bytes,
+                },
+            });
+        }
+        entries
+    }
+
+    fn sequences() -> impl Strategy<Value = Sequences> {
+        let number = || 0..u64::MAX / 2;
+        (number(), number(), number(), number()).prop_map(
+            |(position, trigger, dead_letter, late)| Sequences {
+                position,
+                trigger,
+                dead_letter,
+                late,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_is_read_as_it_was_built(
+            puts in vec(put(), 0..40),
+            begin in sequences(),
+            time: i64,
+            seed: u32,
+            synced: u64,
+        ) {
+            let mut builder = FrameBuilder::new();
+            builder.begin(begin, Millis(time));
+            let entries = apply(&mut builder, &puts);
+            let bytes = builder.seal(seed, synced).to_vec();
+            let (frame, size) = Frame::parse(&bytes, seed).unwrap();
+            prop_assert_eq!(size, bytes.len());
+            prop_assert_eq!(frame.synced(), synced);
+            prop_assert_eq!(frame.time(), Millis(time));
+            prop_assert_eq!((frame.before(), frame.after()), (begin, builder.after()));
+            prop_assert_eq!(frame.entries().collect::<Vec<_>>(), entries.clone());
+            prop_assert_eq!(builder.frame().entries().collect::<Vec<_>>(), entries);
+        }
+
+        #[test]
+        fn a_flipped_bit_is_seen(puts in vec(put(), 1..10), at: prop::sample::Index, bit in 0..8_u32) {
+            let mut builder = FrameBuilder::new();
+            apply(&mut builder, &puts);
+            let mut bytes = builder.seal(7, 0).to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert!(Frame::parse(&bytes, 7).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_read_without_panic(bytes in vec(any::<u8>(), 0..2_000)) {
+            check_frames(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_payload_under_a_right_checksum_is_read_without_panic(
+            puts in vec(put(), 1..10),
+            at: prop::sample::Index,
+            byte: u8,
+        ) {
+            let mut builder = FrameBuilder::new();
+            apply(&mut builder, &puts);
+            let at = HEADER_BYTES + at.index(builder.buffer.len() - HEADER_BYTES);
+            builder.buffer[at] = byte;
+            let bytes = builder.seal(0, 0).to_vec();
+            check_frames(&bytes);
+        }
+    }
+
+    #[test]
+    fn bytes_of_another_segment_are_no_frame() {
+        let mut builder = FrameBuilder::new();
+        builder.trigger(b"cart");
+        let bytes = builder.seal(1, 0).to_vec();
+        assert_eq!(Frame::parse(&bytes, 2).unwrap_err(), FrameError::Header);
+    }
+
+    #[test]
+    fn every_short_form_of_a_frame_is_short() {
+        let mut builder = FrameBuilder::new();
+        builder.input(Millis(5), false, b"event");
+        let bytes = builder.seal(0, 0).to_vec();
+        for size in 0..bytes.len() {
+            assert_eq!(
+                Frame::parse(&bytes[..size], 0).unwrap_err(),
+                FrameError::Short
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_of_100_bytes_takes_at_most_112() {
+        let mut builder = FrameBuilder::new();
+        builder.begin(Sequences::default(), Millis(1_700_000_000_000));
+        let events = 500;
+        for index in 0..events {
+            builder.input(Millis(1_700_000_000_000 + index), false, &[b'x'; 100]);
+        }
+        let each = builder.bytes() / usize::try_from(events).unwrap();
+        assert!(each <= 112, "{each} bytes each");
+    }
+
+    #[test]
+    fn a_frame_is_built_in_the_same_buffer_again() {
+        let mut builder = FrameBuilder::new();
+        builder.input(Millis(1), false, &[0; 1_000]);
+        let capacity = builder.buffer.capacity();
+        let first = builder.seal(3, 0).to_vec();
+        builder.begin(Sequences::default(), Millis(0));
+        assert!(builder.is_empty());
+        builder.input(Millis(1), false, &[0; 1_000]);
+        assert_eq!(builder.seal(3, 0), first);
+        assert_eq!(builder.buffer.capacity(), capacity);
+    }
 }

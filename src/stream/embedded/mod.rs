@@ -22,18 +22,25 @@
 //! And at every step: [`FrameBuilder::begin`] with [`MainLog::end`], the entries, [`MainLog::append`],
 //! [`SyncHandle::sync`], acknowledge, [`Topics::append`]. After a snapshot: [`Retention::run`].
 
+mod disk;
+mod frame;
+mod varint;
+mod window;
+mod segment;
+mod writer;
+mod directory;
+mod log;
+mod synced;
+mod recovery;
+mod topic;
+mod topic_log;
+mod topic_recovery;
+mod snapshot;
+mod retention;
+mod store;
 mod config;
 mod counters;
-mod directory;
-mod disk;
 mod error;
-mod frame;
-mod log;
-mod retention;
-mod snapshot;
-mod store;
-mod topic;
-mod varint;
 
 pub use self::config::{Config, SegmentRetention, TopicConfig};
 pub use self::counters::{Counters, CountersView};
@@ -45,4 +52,5 @@ pub use self::log::{LogMark, MainLog, SyncHandle};
 pub use self::retention::{Removed, Retention, RetentionError};
 pub use self::snapshot::{SnapshotInfo, SnapshotReader, SnapshotWriter, Snapshots};
 pub use self::store::{Dropped, Recovery, Repair, Store};
-pub use self::topic::{Topic, TopicLog, TopicPage, TopicReader, TopicRecord, Topics};
+pub use self::topic::{Topic, TopicPage, TopicReader, TopicRecord};
+pub use self::topic_log::Topics;

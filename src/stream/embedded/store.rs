@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::domain::Position;
 
+use super::counters::Count;
+use super::recovery::recover;
+use super::topic_recovery::TopicRecovery;
 use super::{
     Config, Counters, DataDir, MainLog, OpenError, Retention, Sequences, SnapshotInfo, Snapshots,
     Topics,
@@ -51,6 +54,9 @@ pub struct Recovery {
     pub torn_tails: u64,
     /// Bytes in them.
     pub torn_bytes: u64,
+    /// Frames in the torn tail of the main log that could be read behind the one that could not: they were never made
+    /// durable.
+    pub torn_frames: u64,
     /// Records that were missing in topic logs and were written again.
     pub topic_records_rebuilt: u64,
     /// What `--repair` dropped.
@@ -80,11 +86,51 @@ impl Store {
     /// If acknowledged data is damaged and `repair` says to refuse; if a file is of an unknown version; if the
     /// operating system refuses something.
     pub fn open(
-        _dir: &DataDir,
-        _config: &Config,
-        _snapshot: Option<&SnapshotInfo>,
-        _repair: Repair,
+        dir: &DataDir,
+        config: &Config,
+        snapshot: Option<&SnapshotInfo>,
+        repair: Repair,
     ) -> Result<(Self, Recovery), OpenError> {
-        unimplemented!()
+        let counters = Arc::new(Counters::default());
+        let mut report = Recovery {
+            epoch: dir.epoch(),
+            snapshot: snapshot.map_or(0, |snapshot| snapshot.position),
+            ..Recovery::default()
+        };
+        let recovered = recover(dir, snapshot, repair, &mut report)?;
+        let log = MainLog::new(dir, config, &counters, recovered);
+        let recovery = TopicRecovery {
+            dir,
+            config,
+            counters: &counters,
+            log: &log,
+            repair,
+            report: &mut report,
+        };
+        let topics = recovery.run()?;
+        report.end = log.end();
+        counters.add(Count::TornTails, report.torn_tails);
+        let dropped: u64 = report.dropped.iter().map(|dropped| dropped.bytes).sum();
+        counters.add(Count::TruncatedBytes, report.torn_bytes + dropped);
+        // A snapshot newer than the one that could be loaded is damaged, and is not counted on.
+        let mut kept = dir.snapshots()?;
+        kept.retain(|other| other.position <= report.snapshot);
+        let snapshots = Snapshots::new(dir, &counters, log.sync_handle(), kept);
+        let retention = Retention::new(
+            dir,
+            &counters,
+            config,
+            log.shared(),
+            snapshots.clone(),
+            topics.shared(),
+        );
+        let store = Self {
+            log,
+            topics,
+            snapshots,
+            retention,
+            counters,
+        };
+        Ok((store, report))
     }
 }
