@@ -164,7 +164,9 @@ impl Dedup {
             dedup.closed.push_back(chunk);
         }
         let keys = std::mem::take(&mut dedup.open.keys);
-        keys.iter().for_each(|&key| dedup.remember(key));
+        for &key in &keys {
+            dedup.remember(key);
+        }
         dedup.open.keys = keys;
         Ok(dedup)
     }
@@ -220,7 +222,9 @@ impl Dedup {
 
     fn forget_open(&mut self) {
         let mut keys = std::mem::take(&mut self.open.keys);
-        keys.iter().for_each(|&key| self.forget(key));
+        for &key in &keys {
+            self.forget(key);
+        }
         keys.clear();
         self.open.keys = keys;
     }
@@ -305,5 +309,188 @@ impl Chunk {
             newest,
             keys,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::{CHUNK_KEYS_MAX, Dedup, key};
+    use crate::domain::{Event, EventDetails, EventKind, Id, Millis};
+
+    const WINDOW_MS: i64 = 24_000;
+
+    fn event(id: &str, source: &str) -> Event {
+        let details = EventDetails {
+            source: Id::from(source),
+            ..EventDetails::default()
+        };
+        Event {
+            kind: EventKind::AddToCart,
+            id: Id::from(id),
+            user: Id::from("ann"),
+            session: Id::default(),
+            item: Id::from("shoe"),
+            quantity: 0,
+            price: None,
+            created: None,
+            sent: None,
+            details: (!source.is_empty()).then(|| Box::new(details)),
+        }
+    }
+
+    fn known(dedup: &Dedup, keys: std::ops::Range<u64>) -> usize {
+        keys.filter(|&key| dedup.contains(key << 40 | key)).count()
+    }
+
+    /// Inserts keys that fall into different tables.
+    fn insert(dedup: &mut Dedup, keys: std::ops::Range<u64>, watermark: i64) {
+        for key in keys {
+            dedup.insert(key << 40 | key, Millis(watermark));
+        }
+    }
+
+    #[test]
+    fn a_key_never_changes() {
+        let at = Millis(1_700_000_000_000);
+        assert_eq!(key(&event("e1", ""), at), 5_047_503_921_416_964_195);
+        assert_eq!(key(&event("e1", "web"), at), 14_949_187_466_593_257_348);
+        assert_eq!(key(&event("", ""), at), 17_783_031_357_551_266_487);
+    }
+
+    #[test]
+    fn an_event_is_known_by_source_and_id() {
+        let at = Millis(5);
+        assert_eq!(
+            key(&event("e1", "web"), at),
+            key(&event("e1", "web"), Millis(6))
+        );
+        assert_ne!(key(&event("e1", "web"), at), key(&event("e1", "app"), at));
+        assert_ne!(key(&event("e1", ""), at), key(&event("", "e1"), at));
+    }
+
+    #[test]
+    fn an_event_without_an_id_is_known_by_what_happened() {
+        let at = Millis(5);
+        let first = event("", "");
+        assert_ne!(key(&first, at), key(&first, Millis(6)));
+        assert_ne!(
+            key(&first, at),
+            key(
+                &Event {
+                    item: Id::from("sock"),
+                    ..first.clone()
+                },
+                at
+            )
+        );
+        assert_ne!(
+            key(&first, at),
+            key(
+                &Event {
+                    user: Id::from("bob"),
+                    ..first.clone()
+                },
+                at
+            )
+        );
+        let kind = EventKind::CartView;
+        assert_ne!(
+            key(&first, at),
+            key(
+                &Event {
+                    kind,
+                    ..first.clone()
+                },
+                at
+            )
+        );
+        assert_eq!(
+            key(&first, at),
+            key(
+                &Event {
+                    quantity: 3,
+                    ..event("", "web")
+                },
+                at
+            )
+        );
+    }
+
+    #[test]
+    fn keys_go_when_the_watermark_has_left_the_window() {
+        let mut dedup = Dedup::new(WINDOW_MS, 1_000);
+        insert(&mut dedup, 0..10, 100);
+        insert(&mut dedup, 10..20, 1_100);
+        dedup.expire(Millis(100 + WINDOW_MS));
+        assert_eq!(dedup.len(), 20);
+        dedup.expire(Millis(101 + WINDOW_MS));
+        assert_eq!((dedup.len(), known(&dedup, 10..20)), (10, 10));
+        dedup.expire(Millis(1_101 + WINDOW_MS));
+        assert_eq!((dedup.len(), dedup.evicted()), (0, 0));
+    }
+
+    #[test]
+    fn keys_from_before_time_was_known_begin_their_window_with_it() {
+        let mut dedup = Dedup::new(WINDOW_MS, 100_000);
+        insert(&mut dedup, 0..5_000, i64::MIN);
+        dedup.expire(Millis(1_000));
+        dedup.expire(Millis(1_000 + WINDOW_MS));
+        assert_eq!(dedup.len(), 5_000);
+        dedup.expire(Millis(1_001 + WINDOW_MS));
+        assert_eq!(dedup.len(), 0);
+    }
+
+    #[test]
+    fn too_many_keys_push_the_oldest_out_and_are_counted() {
+        for entries_max in [1, 10, 3_000, 50_000] {
+            let mut dedup = Dedup::new(WINDOW_MS, entries_max);
+            let total = 3 * entries_max as u64 + 7;
+            insert(&mut dedup, 0..total, 0);
+            assert!(dedup.len() <= entries_max);
+            assert!(dedup.len() > entries_max - entries_max.div_ceil(16).min(CHUNK_KEYS_MAX));
+            assert_eq!(dedup.evicted(), total - dedup.len() as u64);
+            assert_eq!(
+                known(&dedup, total - dedup.len() as u64..total),
+                dedup.len()
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_forgotten_early_or_kept_for_long(
+            steps in prop::collection::vec((0..400_i64, 0..2_000_u64), 1..400),
+            cut in 0..400_usize,
+        ) {
+            let mut dedup = Dedup::new(WINDOW_MS, 1_000_000);
+            let mut last_seen = BTreeMap::new();
+            let mut watermark = 0;
+            for (step, (gap_ms, key)) in steps.into_iter().enumerate() {
+                watermark += gap_ms;
+                dedup.expire(Millis(watermark));
+                let age_ms = last_seen.get(&key).map(|seen| watermark - seen);
+                let is_known = dedup.contains(key);
+                prop_assert!(is_known || age_ms.is_none_or(|age_ms| age_ms > WINDOW_MS));
+                prop_assert!(!is_known || age_ms.is_some_and(|age_ms| age_ms <= WINDOW_MS + WINDOW_MS / 24));
+                if !is_known {
+                    dedup.insert(key, Millis(watermark));
+                    last_seen.insert(key, watermark);
+                }
+                if step == cut {
+                    let mut bytes = Vec::new();
+                    dedup.freeze().encode(&mut bytes);
+                    let mut input = bytes.as_slice();
+                    dedup = Dedup::decode(WINDOW_MS, 1_000_000, &mut input).unwrap();
+                    prop_assert!(input.is_empty());
+                    let mut again = Vec::new();
+                    dedup.freeze().encode(&mut again);
+                    prop_assert_eq!(&again, &bytes);
+                }
+            }
+        }
     }
 }

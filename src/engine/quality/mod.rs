@@ -327,3 +327,204 @@ fn not_an_event(received: Millis) -> Admission {
         key: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Admission, Config, Gates};
+    use crate::domain::{
+        DAY_MS, Event, EventKind, Id, Input, MINUTE_MS, Millis, Record, RejectionReason, Stage,
+        TimeRule,
+    };
+
+    const START: Millis = Millis(1_700_000_000_000);
+
+    /// An event that happened and came so many milliseconds after the start.
+    fn event(id: &str, created: i64, received: i64) -> Record {
+        Record {
+            received: START + received,
+            input: Input::Event(Event {
+                kind: EventKind::ProductView,
+                id: Id::from(id),
+                user: Id::from("ann"),
+                session: Id::default(),
+                item: Id::from("shoe"),
+                quantity: 0,
+                price: None,
+                created: Some(START + created),
+                sent: None,
+                details: None,
+            }),
+        }
+    }
+
+    fn bytes(gates: &Gates) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        gates.encode(&mut bytes);
+        bytes
+    }
+
+    fn applied(gates: &mut Gates, record: &Record) -> (i64, TimeRule, bool) {
+        match gates.admit(record) {
+            Admission::Applied {
+                at,
+                time_rule,
+                late,
+                ..
+            } => (at.since(START), time_rule, late),
+            other @ (Admission::Duplicate | Admission::Rejected(_)) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_watermark_follows_the_newest_event_at_a_distance() {
+        let mut gates = Gates::new(Config::default());
+        assert_eq!(gates.watermark(), Millis::MIN);
+        applied(&mut gates, &event("e1", 10_000, 10_000));
+        assert_eq!(gates.watermark(), START + 5_000);
+        applied(&mut gates, &event("e2", 7_000, 11_000));
+        assert_eq!(gates.watermark(), START + 5_000);
+    }
+
+    #[test]
+    fn only_a_caught_up_tick_moves_the_watermark() {
+        let mut gates = Gates::new(Config::default());
+        gates.tick(START, false);
+        assert_eq!(gates.watermark(), Millis::MIN);
+        gates.tick(START + 1_000, true);
+        assert_eq!(gates.watermark(), START - 4_000);
+        gates.tick(START, true);
+        assert_eq!(gates.watermark(), START - 4_000);
+        assert_eq!(gates.last_tick(), Some(START + 1_000));
+    }
+
+    #[test]
+    fn a_wrong_clock_is_flagged_and_moves_nothing() {
+        let mut gates = Gates::new(Config::default());
+        gates.tick(START, false);
+        let admitted = applied(&mut gates, &event("e1", MINUTE_MS + 1, 0));
+        assert_eq!(admitted, (0, TimeRule::ClockSkew, false));
+        assert_eq!(gates.watermark(), Millis::MIN);
+        assert_eq!(
+            gates.admit(&event("e1", MINUTE_MS + 1, 0)),
+            Admission::Duplicate
+        );
+    }
+
+    #[test]
+    fn a_duplicate_changes_nothing() {
+        let mut gates = Gates::new(Config::default());
+        applied(&mut gates, &event("e1", 0, 0));
+        let before = bytes(&gates);
+        assert_eq!(
+            gates.admit(&event("e1", 9_000, 9_000)),
+            Admission::Duplicate
+        );
+        assert_eq!(bytes(&gates), before);
+    }
+
+    #[test]
+    fn what_lies_behind_the_horizon_is_refused_and_changes_nothing() {
+        let mut gates = Gates::new(Config::default());
+        applied(
+            &mut gates,
+            &event("e1", 30 * DAY_MS + 5_000, 30 * DAY_MS + 5_000),
+        );
+        assert_eq!(
+            applied(&mut gates, &event("e2", 0, 0)),
+            (0, TimeRule::Created, true)
+        );
+        let before = bytes(&gates);
+        let Admission::Rejected(rejection) = gates.admit(&event("e3", -1, 0)) else {
+            panic!("it is too old");
+        };
+        assert_eq!(
+            (rejection.stage, rejection.reason),
+            (Stage::Clock, RejectionReason::TooOld)
+        );
+        assert_eq!(rejection.field, "created_at");
+        assert_eq!(bytes(&gates), before);
+    }
+
+    #[test]
+    fn late_is_what_lies_behind_the_grace() {
+        let mut gates = Gates::new(Config::default());
+        applied(
+            &mut gates,
+            &event("e1", 10 * MINUTE_MS + 5_000, 10 * MINUTE_MS + 5_000),
+        );
+        assert!(!applied(&mut gates, &event("e2", 0, 0)).2);
+        assert!(applied(&mut gates, &event("e3", -1, 0)).2);
+    }
+
+    #[test]
+    fn what_was_frozen_is_not_touched_by_what_comes_after() {
+        let mut gates = Gates::new(Config::default());
+        for n in 0..10_000 {
+            applied(&mut gates, &event(&format!("e{n}"), n, n));
+        }
+        let (frozen, before) = (gates.freeze(), bytes(&gates));
+        for n in 10_000..20_000 {
+            applied(&mut gates, &event(&format!("e{n}"), n, n));
+        }
+        applied(&mut gates, &event("far", 3 * DAY_MS, 3 * DAY_MS));
+        assert_eq!(gates.dedup_entries(), 1);
+        let mut later = Vec::new();
+        frozen.encode(&mut later);
+        assert_eq!(later, before);
+    }
+
+    #[test]
+    fn a_snapshot_gives_the_same_gates() {
+        let mut gates = Gates::new(Config::default());
+        gates.tick(START, false);
+        for n in 0..5_000 {
+            applied(&mut gates, &event(&format!("e{n}"), n, n));
+        }
+        let before = bytes(&gates);
+        let mut input = before.as_slice();
+        let mut restored = Gates::decode(Config::default(), &mut input).unwrap();
+        assert!(input.is_empty());
+        assert_eq!(bytes(&restored), before);
+        for record in [event("e77", 9_000, 9_000), event("new", 9_000, 9_000)] {
+            assert_eq!(restored.admit(&record), gates.admit(&record));
+        }
+        assert_eq!(bytes(&restored), bytes(&gates));
+        for len in 0..200 {
+            assert!(Gates::decode(Config::default(), &mut &before[..len]).is_err());
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_named() {
+        let refused = |config: Config| config.validate().unwrap_err().field;
+        assert_eq!(Config::default().validate(), Ok(()));
+        assert_eq!(
+            refused(Config {
+                grace_ms: 1,
+                ..Config::default()
+            }),
+            "out_of_orderness_ms"
+        );
+        assert_eq!(
+            refused(Config {
+                horizon_ms: 1,
+                ..Config::default()
+            }),
+            "grace_ms"
+        );
+        assert_eq!(
+            refused(Config {
+                dedup_window_ms: 1,
+                ..Config::default()
+            }),
+            "dedup_window_ms"
+        );
+        assert_eq!(
+            refused(Config {
+                dedup_entries_max: 0,
+                ..Config::default()
+            }),
+            "dedup_entries_max"
+        );
+    }
+}

@@ -4,8 +4,9 @@
 //! bought, because an order closes its cart. The first line in an empty cart opens an episode, and the cart's becoming
 //! empty ends it.
 
-use crate::domain::{Event, EventKind, Id, LineItem, Millis, Money, TriggerReason};
+use crate::domain::{CartView, Event, EventKind, Id, LineItem, Millis, Money, TriggerReason};
 
+use super::Names;
 use super::episode::{Episode, Phase};
 use super::rule::CartAbandonment;
 
@@ -32,7 +33,7 @@ pub enum CartOp {
         /// How many; 0 for all.
         quantity: u32,
     },
-    /// Says what the whole cart is.
+    /// Says what the whole cart is; no item twice.
     Update(Vec<Line>),
     /// Closes the cart.
     Purchase,
@@ -53,6 +54,24 @@ impl CartOp {
             Self::View => EventKind::CartView,
             Self::CheckoutStart => EventKind::CheckoutStart,
         }
+    }
+
+    /// Whether the cart is empty afterwards, whatever was in it.
+    pub(super) fn closes_cart(&self) -> bool {
+        match self {
+            Self::Purchase => true,
+            Self::Update(lines) => lines.is_empty(),
+            Self::Add(_) | Self::Remove { .. } | Self::View | Self::CheckoutStart => false,
+        }
+    }
+
+    /// Joins lines of one item and cuts off what no cart holds; returns how many lines that were.
+    pub(super) fn limit_lines(&mut self, lines_max: usize) -> u64 {
+        let Self::Update(lines) = self else { return 0 };
+        let mut cart = Cart::default();
+        let refused = lines.iter().map(|line| cart.add(*line, lines_max)).sum();
+        *lines = cart.contents.lines;
+        refused
     }
 }
 
@@ -126,12 +145,52 @@ impl CartEvent {
     }
 }
 
-/// Sum of the lines whose price is known.
-pub(super) fn value(lines: &[Line]) -> Money {
-    lines
-        .iter()
-        .filter_map(|line| Some(line.price? * line.quantity))
-        .fold(Money::ZERO, |sum, amount| sum + amount)
+/// What is in a cart.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Contents {
+    /// Oldest first, no item twice.
+    pub(super) lines: Vec<Line>,
+    pub(super) currency: Id,
+    /// When the lines last changed.
+    pub(super) updated: Millis,
+}
+
+impl Contents {
+    /// Sum of the lines whose price is known.
+    pub(super) fn value(&self) -> Money {
+        self.lines
+            .iter()
+            .filter_map(|line| Some(line.price? * line.quantity))
+            .fold(Money::ZERO, |sum, amount| sum + amount)
+    }
+
+    /// The cart with the shop's names.
+    pub(super) fn view(self, names: &impl Names) -> CartView {
+        CartView {
+            value: self.value(),
+            updated: (!self.lines.is_empty()).then_some(self.updated),
+            currency: self.currency,
+            lines: self
+                .lines
+                .into_iter()
+                .map(|line| LineItem {
+                    item: names.item_id(line.item),
+                    quantity: line.quantity,
+                    price: line.price,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self {
+            lines: Vec::new(),
+            currency: Id::default(),
+            updated: Millis::MIN,
+        }
+    }
 }
 
 /// A cart as of some event time.
@@ -139,11 +198,7 @@ pub(super) fn value(lines: &[Line]) -> Money {
 /// Invariant: under a rule, there is an episode exactly while there are lines.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cart {
-    /// Oldest first, no item twice.
-    pub(super) lines: Vec<Line>,
-    pub(super) currency: Id,
-    /// When the lines last changed.
-    pub(super) updated: Millis,
+    pub(super) contents: Contents,
     /// When the cart was last bought or said to be something whole: what was added earlier is part of that.
     pub(super) replaced: Millis,
     pub(super) episode: Option<Episode>,
@@ -152,23 +207,20 @@ pub(super) struct Cart {
 impl Default for Cart {
     fn default() -> Self {
         Self {
-            lines: Vec::new(),
-            currency: Id::default(),
-            updated: Millis::MIN,
+            contents: Contents::default(),
             replaced: Millis::MIN,
             episode: None,
         }
     }
 }
 
-/// What a cart was when it became empty.
+/// A cart that became empty.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ended {
     pub(super) episode: Option<Episode>,
     pub(super) reason: TriggerReason,
-    pub(super) lines: Vec<Line>,
-    pub(super) currency: Id,
-    pub(super) updated: Millis,
+    /// What was in it last.
+    pub(super) contents: Contents,
 }
 
 /// What becomes of an event beside the new cart.
@@ -195,7 +247,7 @@ impl Cart {
         let mut effect = Effect::default();
         match &event.op {
             CartOp::Add(line) => {
-                let was_empty = self.lines.is_empty();
+                let was_empty = self.contents.lines.is_empty();
                 effect.lines_refused = self.add(*line, lines_max);
                 effect.opened = self.changed(event, rule, was_empty);
             }
@@ -207,10 +259,13 @@ impl Cart {
                 effect.ended = self.end(event.at, TriggerReason::CartEmptied);
             }
             CartOp::Update(lines) => {
-                let was_empty = self.lines.is_empty();
+                let was_empty = self.contents.lines.is_empty();
                 self.replaced = self.replaced.max(event.at);
-                self.lines.clear();
-                effect.lines_refused = lines.iter().map(|line| self.add(*line, lines_max)).sum();
+                if self.contents.lines == *lines {
+                    self.touch(event, rule);
+                    return effect;
+                }
+                self.contents.lines.clone_from(lines);
                 effect.opened = self.changed(event, rule, was_empty);
             }
             CartOp::Purchase => {
@@ -225,23 +280,28 @@ impl Cart {
     /// A sign of life, if the rule takes it for one.
     pub(super) fn touch(&mut self, event: &CartEvent, rule: Option<&CartAbandonment>) {
         if let (Some(rule), Some(episode)) = (rule, &mut self.episode)
-            && rule.resets_on(event.op.kind())
+            && let Some(leaves_ms) = rule.leaves_ms(event.op.kind())
         {
-            episode.touch(event.at, rule.wait_ms);
+            episode.touch(event.at, leaves_ms);
         }
     }
 
     /// Puts a line in; returns how many lines did not fit.
     fn add(&mut self, line: Line, lines_max: usize) -> u64 {
-        if let Some(known) = self.lines.iter_mut().find(|known| known.item == line.item) {
+        if let Some(known) = self
+            .contents
+            .lines
+            .iter_mut()
+            .find(|known| known.item == line.item)
+        {
             known.quantity = known.quantity.saturating_add(line.quantity);
             known.price = line.price.or(known.price);
             return 0;
         }
-        if self.lines.len() >= lines_max {
+        if self.contents.lines.len() >= lines_max {
             return 1;
         }
-        self.lines.push(line);
+        self.contents.lines.push(line);
         0
     }
 
@@ -252,17 +312,21 @@ impl Cart {
         quantity: u32,
         rule: Option<&CartAbandonment>,
     ) -> Option<Ended> {
-        let place = self.lines.iter().position(|line| line.item == item);
-        let Some(line) = place.and_then(|place| self.lines.get_mut(place)) else {
+        let place = self
+            .contents
+            .lines
+            .iter()
+            .position(|line| line.item == item);
+        let Some(line) = place.and_then(|place| self.contents.lines.get_mut(place)) else {
             self.touch(event, rule);
             return None;
         };
         if quantity > 0 && quantity < line.quantity {
             line.quantity -= quantity;
-        } else if self.lines.len() == 1 {
+        } else if self.contents.lines.len() == 1 {
             return self.end(event.at, TriggerReason::CartEmptied);
         } else {
-            self.lines.retain(|line| line.item != item);
+            self.contents.lines.retain(|line| line.item != item);
         }
         self.changed(event, rule, false);
         None
@@ -275,9 +339,9 @@ impl Cart {
         rule: Option<&CartAbandonment>,
         was_empty: bool,
     ) -> bool {
-        self.updated = self.updated.max(event.at);
+        self.contents.updated = self.contents.updated.max(event.at);
         if !event.currency.is_empty() {
-            self.currency = event.currency.clone();
+            self.contents.currency.clone_from(&event.currency);
         }
         let Some(rule) = rule else { return false };
         if was_empty {
@@ -297,17 +361,15 @@ impl Cart {
     }
 
     fn end(&mut self, at: Millis, reason: TriggerReason) -> Option<Ended> {
-        if self.lines.is_empty() {
+        if self.contents.lines.is_empty() {
             return None;
         }
         let ended = Ended {
             episode: self.episode.take(),
             reason,
-            lines: std::mem::take(&mut self.lines),
-            currency: std::mem::take(&mut self.currency),
-            updated: self.updated,
+            contents: std::mem::take(&mut self.contents),
         };
-        self.updated = self.updated.max(at);
+        self.contents.updated = ended.contents.updated.max(at);
         Some(ended)
     }
 }

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, TryGetError};
 
 use crate::domain::{Id, Millis, Money};
 
-use super::cart::{Cart, CartEvent, CartOp, Line};
+use super::cart::{Cart, CartEvent, CartOp, Contents, Line};
 use super::episode::{Episode, Fired, Phase};
 use super::state::Shopping;
 
@@ -25,6 +25,7 @@ pub(super) fn put_shopping(out: &mut Vec<u8>, shopping: &Shopping) {
         put_millis(out, fired.opened);
         put_millis(out, fired.deadline);
         put_millis(out, fired.watermark);
+        put_contents(out, &fired.contents);
     }
     put_len(out, shopping.fired_before.len());
     for &hash in &shopping.fired_before {
@@ -42,6 +43,7 @@ pub(super) fn get_shopping(input: &mut &[u8]) -> Result<Shopping, TryGetError> {
                 opened: get_millis(input)?,
                 deadline: get_millis(input)?,
                 watermark: get_millis(input)?,
+                contents: get_contents(input)?,
             })
         })?,
         fired_before: get_list(input, |input| input.try_get_u64_le())?,
@@ -50,9 +52,7 @@ pub(super) fn get_shopping(input: &mut &[u8]) -> Result<Shopping, TryGetError> {
 }
 
 fn put_cart(out: &mut Vec<u8>, cart: &Cart) {
-    put_lines(out, &cart.lines);
-    put_id(out, &cart.currency);
-    put_millis(out, cart.updated);
+    put_contents(out, &cart.contents);
     put_millis(out, cart.replaced);
     match &cart.episode {
         None => out.put_u8(0),
@@ -71,9 +71,7 @@ fn put_cart(out: &mut Vec<u8>, cart: &Cart) {
 
 fn get_cart(input: &mut &[u8]) -> Result<Cart, TryGetError> {
     Ok(Cart {
-        lines: get_list(input, get_line)?,
-        currency: get_id(input)?,
-        updated: get_millis(input)?,
+        contents: get_contents(input)?,
         replaced: get_millis(input)?,
         episode: match input.try_get_u8()? {
             0 => None,
@@ -82,6 +80,20 @@ fn get_cart(input: &mut &[u8]) -> Result<Cart, TryGetError> {
             3 => Some(get_episode(input, Phase::Over)?),
             _ => return Err(IMPOSSIBLE),
         },
+    })
+}
+
+fn put_contents(out: &mut Vec<u8>, contents: &Contents) {
+    put_lines(out, &contents.lines);
+    put_id(out, &contents.currency);
+    put_millis(out, contents.updated);
+}
+
+fn get_contents(input: &mut &[u8]) -> Result<Contents, TryGetError> {
+    Ok(Contents {
+        lines: get_list(input, get_line)?,
+        currency: get_id(input)?,
+        updated: get_millis(input)?,
     })
 }
 

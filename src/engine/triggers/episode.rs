@@ -2,6 +2,8 @@
 
 use crate::domain::{Id, Millis, TriggerId};
 
+use super::cart::Contents;
+
 /// How far an episode has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -31,9 +33,9 @@ impl Episode {
     }
 
     /// Moves the deadline away from a sign of life; never back.
-    pub(super) fn touch(&mut self, at: Millis, wait_ms: i64) {
+    pub(super) fn touch(&mut self, at: Millis, leaves_ms: i64) {
         if self.waits() {
-            self.deadline = self.deadline.max(at + wait_ms);
+            self.deadline = self.deadline.max(at + leaves_ms);
         }
     }
 
@@ -54,6 +56,8 @@ pub(super) struct Fired {
     pub(super) deadline: Millis,
     /// The watermark at which it fired.
     pub(super) watermark: Millis,
+    /// The cart at the deadline.
+    pub(super) contents: Contents,
 }
 
 /// The id of everything that is said about an episode: 128 bits of a BLAKE3 hash. Every text goes in with its length,
@@ -71,4 +75,31 @@ pub fn trigger_id(rule: &str, major: u32, user: &str, episode: &str) -> TriggerI
     let mut id = [0; 16];
     hasher.finalize_xof().fill(&mut id);
     TriggerId(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trigger_id;
+
+    #[test]
+    fn an_id_never_changes() {
+        let id = trigger_id("cart_abandonment", 1, "ann", "e1");
+        assert_eq!(id.to_string(), "4ec44c2508e3c4601dad73ec764ec810");
+    }
+
+    #[test]
+    fn different_episodes_have_different_ids() {
+        let ids = [
+            trigger_id("a", 1, "b", "c"),
+            trigger_id("a", 1, "bc", ""),
+            trigger_id("a", 1, "", "bc"),
+            trigger_id("a", 11, "b", "c"),
+            trigger_id("a1", 1, "b", "c"),
+            trigger_id("a", 1, "1b", "c"),
+            trigger_id("ab", 1, "", "c"),
+        ];
+        for (place, id) in ids.iter().enumerate() {
+            assert!(!ids[..place].contains(id), "{place}");
+        }
+    }
 }

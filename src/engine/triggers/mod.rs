@@ -20,15 +20,15 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, TryGetError};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
-    CartView, EpisodeView, Id, LineItem, Millis, Position, Seq, Trigger, TriggerKind,
-};
+use crate::domain::{EpisodeView, Id, Millis, Position, Seq, Trigger, TriggerKind};
 
 pub use self::cart::{CartEvent, CartOp, Line};
 pub use self::episode::trigger_id;
 pub use self::rule::{CartAbandonment, RuleError, Rules};
 pub use self::state::CartState;
 pub use self::timers::EpisodeIndex;
+
+use super::quality::ConfigError;
 
 use self::settle::{Draft, Terms};
 use self::timers::Timers;
@@ -46,6 +46,32 @@ pub struct Config {
     pub records_per_step_max: usize,
     /// Fired episodes of one shopper that are remembered, so that the repetition of an old event fires none twice.
     pub fired_remembered_max: usize,
+}
+
+impl Config {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let checks = [
+            ("lines_max", self.lines_max),
+            ("pending_max", self.pending_max),
+            ("records_per_step_max", self.records_per_step_max),
+            ("fired_remembered_max", self.fired_remembered_max),
+        ];
+        checks
+            .into_iter()
+            .find(|(_, value)| !(1..=1_000_000).contains(value))
+            .map_or(Ok(()), |(field, value)| {
+                Err(ConfigError {
+                    field,
+                    value: i64::try_from(value).unwrap_or(i64::MAX),
+                    expected: "expected 1 to 1000000",
+                })
+            })
+    }
 }
 
 impl Default for Config {
@@ -127,17 +153,19 @@ impl Triggers {
     }
 
     /// Takes a cart event of a shopper. `late` says that it lies behind the watermark by more than the grace;
-    /// `watermark` is that after the event.
+    /// `watermark` is that after the event. Returns whether the cart took notice: a late event that only taught counts
+    /// gives `false`.
     ///
     /// [`Triggers::advance`] must follow before the next record.
     pub fn on_event(
         &mut self,
         user: u32,
         cart: &mut CartState,
-        event: CartEvent,
+        mut event: CartEvent,
         late: bool,
         watermark: Millis,
-    ) {
+    ) -> bool {
+        self.counts.lines_refused += event.op.limit_lines(self.config.lines_max);
         let before = cart.due(self.grace_ms);
         let mut terms = Terms {
             rule: self.rules.cart_abandonment(),
@@ -148,13 +176,15 @@ impl Triggers {
             user,
             watermark,
         };
-        if event.at <= self.cleared {
-            cart.take_late(event, late, &mut terms);
-        } else {
+        let matters = if event.at > self.cleared {
             cart.take(event, &mut terms);
-        }
+            true
+        } else {
+            cart.take_late(&event, late, &mut terms)
+        };
         let rule = self.rules.cart_abandonment();
         self.timers.follow(user, cart, before, rule, self.grace_ms);
+        matters
     }
 
     /// Does everything that is due at `watermark`, in the order of event time, then of the shoppers' ids. The records
@@ -203,6 +233,11 @@ impl Triggers {
     /// nothing here.
     pub fn earliest_timer(&self) -> Option<Millis> {
         self.timers.earliest()
+    }
+
+    /// How many shoppers wait for something.
+    pub fn timers(&self) -> usize {
+        self.timers.len()
     }
 
     /// What was counted so far.
@@ -307,7 +342,7 @@ impl Triggers {
                 user,
                 episode: draft.episode,
                 reason: draft.reason,
-                cart: cart_view(&draft.lines, draft.currency, draft.updated, names),
+                cart: draft.contents.view(names),
                 recommendations: Vec::new(),
                 deadline: draft.deadline,
                 fired: watermark,
@@ -333,18 +368,5 @@ impl EpisodeIndex {
     }
 }
 
-fn cart_view(lines: &[Line], currency: Id, updated: Millis, names: &impl Names) -> CartView {
-    CartView {
-        lines: lines
-            .iter()
-            .map(|line| LineItem {
-                item: names.item_id(line.item),
-                quantity: line.quantity,
-                price: line.price,
-            })
-            .collect(),
-        value: cart::value(lines),
-        currency,
-        updated: (!lines.is_empty()).then_some(updated),
-    }
-}
+#[cfg(test)]
+mod tests;

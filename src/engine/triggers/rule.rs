@@ -3,14 +3,14 @@
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
-use crate::domain::{DAY_MS, EventKind, HOUR_MS, Id, Money, SECOND_MS};
+use crate::domain::{DAY_MS, EventKind, HOUR_MS, Id, MINUTE_MS, Money, SECOND_MS};
 
 const WAIT_MS_MIN: i64 = SECOND_MS;
 const WAIT_MS_MAX: i64 = 30 * DAY_MS;
 const RULE_NAME_BYTES_MAX: usize = 64;
 
-/// The kinds of event that can reset the timer of an abandoned cart.
-const RESETTING: [EventKind; 5] = [
+/// The kinds of event that can be signs of life of a cart.
+const SIGNS_OF_LIFE: [EventKind; 5] = [
     EventKind::AddToCart,
     EventKind::RemoveFromCart,
     EventKind::CartUpdate,
@@ -37,8 +37,10 @@ pub struct CartAbandonment {
     pub minimum_value: Money,
     /// How long after the deadline a message is still of use.
     pub expires_after_ms: i64,
-    /// Kinds of event that are signs of life.
+    /// Kinds of event that begin the wait anew.
     pub reset_on: Vec<EventKind>,
+    /// Kinds of event that leave at least so much time.
+    pub extend_on: Vec<(EventKind, i64)>,
 }
 
 impl Default for CartAbandonment {
@@ -49,15 +51,26 @@ impl Default for CartAbandonment {
             wait_ms: HOUR_MS,
             minimum_value: Money::ZERO,
             expires_after_ms: DAY_MS,
-            reset_on: RESETTING.to_vec(),
+            reset_on: vec![
+                EventKind::AddToCart,
+                EventKind::RemoveFromCart,
+                EventKind::CartUpdate,
+                EventKind::CartView,
+            ],
+            extend_on: vec![(EventKind::CheckoutStart, 15 * MINUTE_MS)],
         }
     }
 }
 
 impl CartAbandonment {
-    /// Whether an event of this kind resets the timer.
-    pub fn resets_on(&self, kind: EventKind) -> bool {
-        self.reset_on.contains(&kind)
+    /// The time that an event of this kind leaves at least until the deadline; `None` if it is no sign of life.
+    pub fn leaves_ms(&self, kind: EventKind) -> Option<i64> {
+        let reset = self.reset_on.contains(&kind).then_some(self.wait_ms);
+        let extend = self
+            .extend_on
+            .iter()
+            .filter(|(extending, _)| *extending == kind);
+        extend.map(|(_, by_ms)| *by_ms).chain(reset).max()
     }
 }
 
@@ -107,6 +120,9 @@ impl Rules {
                     .without_snippet()
                     .render_with_formatter(&UserMessageFormatter);
                 let place = error.location().unwrap_or(Location::UNKNOWN);
+                // The place is said by the error itself.
+                let suffix = format!(" at line {}, column {}", place.line(), place.column());
+                let message = message.strip_suffix(&suffix).unwrap_or(&message);
                 refuse(place, message)
             })?;
         let mut declared = declared.into_iter();
@@ -133,6 +149,7 @@ struct Declaration {
     major: Option<Spanned<u32>>,
     start: Option<Start>,
     reset_on: Option<Vec<Spanned<EventKind>>>,
+    extend_on: Option<Vec<Extension>>,
     wait: Option<Spanned<String>>,
     minimum_value: Option<Spanned<f64>>,
     expires_after: Option<Spanned<String>>,
@@ -143,6 +160,14 @@ struct Declaration {
 #[serde(deny_unknown_fields)]
 struct Start {
     event: Spanned<EventKind>,
+}
+
+/// An event that leaves at least so much time.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Extension {
+    event: Spanned<EventKind>,
+    by: Spanned<String>,
 }
 
 impl Declaration {
@@ -165,7 +190,18 @@ impl Declaration {
             return Err(refuse(start.event.referenced, message));
         }
         if let Some(kinds) = self.reset_on {
-            rule.reset_on = kinds.into_iter().map(resetting).collect::<Result<_, _>>()?;
+            rule.reset_on = kinds
+                .iter()
+                .map(|kind| sign_of_life("reset_on", kind))
+                .collect::<Result<_, _>>()?;
+        }
+        if let Some(extensions) = self.extend_on {
+            rule.extend_on = extensions
+                .iter()
+                .map(|Extension { event, by }| {
+                    Ok((sign_of_life("extend_on", event)?, duration("by", by)?))
+                })
+                .collect::<Result<_, _>>()?;
         }
         if let Some(wait) = self.wait {
             rule.wait_ms = duration("wait", &wait)?;
@@ -197,13 +233,13 @@ fn name(name: &Spanned<String>) -> Result<Id, RuleError> {
     Ok(Id::from(name.value.as_str()))
 }
 
-fn resetting(kind: Spanned<EventKind>) -> Result<EventKind, RuleError> {
-    if RESETTING.contains(&kind.value) {
+fn sign_of_life(field: &str, kind: &Spanned<EventKind>) -> Result<EventKind, RuleError> {
+    if SIGNS_OF_LIFE.contains(&kind.value) {
         return Ok(kind.value);
     }
-    let expected = RESETTING.map(EventKind::name).join(", ");
+    let expected = SIGNS_OF_LIFE.map(EventKind::name).join(", ");
     let message = format!(
-        "reset_on has {}, expected some of {expected}",
+        "{field} names {}, expected one of {expected}",
         kind.value.name()
     );
     Err(refuse(kind.referenced, message))
@@ -233,5 +269,94 @@ fn refuse(place: Location, message: impl Into<String>) -> RuleError {
         line: place.line(),
         column: place.column(),
         message: message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CartAbandonment, Rules};
+    use crate::domain::{EventKind, MINUTE_MS, Money, SECOND_MS};
+
+    #[test]
+    fn the_shipped_file_declares_the_defaults() {
+        let shipped = include_str!("../../../topology/triggers.yaml");
+        assert_eq!(Rules::parse(shipped), Ok(Rules::default()));
+    }
+
+    #[test]
+    fn everything_can_be_declared() {
+        let text = "- rule: forgotten\n  major: 2\n  start: { event: add_to_cart }\n  reset_on: [cart_view]\n  \
+                    extend_on: [{ event: cart_update, by: 90s }]\n  wait: 1h 30m\n  minimum_value: 19.99\n  \
+                    expires_after: 7d\n";
+        let rules = Rules::parse(text).unwrap();
+        let rule = rules.cart_abandonment().unwrap();
+        assert_eq!((rule.rule.as_str(), rule.major), ("forgotten", 2));
+        assert_eq!(rule.leaves_ms(EventKind::CartView), Some(90 * MINUTE_MS));
+        assert_eq!(rule.leaves_ms(EventKind::CartUpdate), Some(90 * SECOND_MS));
+        assert_eq!(rule.leaves_ms(EventKind::AddToCart), None);
+        assert_eq!(rule.minimum_value, Money(19_990_000));
+        assert_eq!(rule.expires_after_ms, 7 * 24 * 60 * MINUTE_MS);
+    }
+
+    #[test]
+    fn what_is_not_declared_is_the_default() {
+        let rules = Rules::parse("- rule: cart_abandonment\n").unwrap();
+        assert_eq!(rules.cart_abandonment(), Some(&CartAbandonment::default()));
+        assert_eq!(Rules::parse("[]"), Ok(Rules::NONE));
+        assert_eq!(Rules::parse("# none yet\n"), Ok(Rules::NONE));
+    }
+
+    /// Text, line and column of the complaint, and what it must say.
+    fn check(text: &str, line: u64, column: u64, says: &str) {
+        let error = Rules::parse(text).unwrap_err();
+        assert_eq!((error.line, error.column), (line, column), "{error}");
+        assert!(error.message.contains(says), "{error}");
+        assert!(!error.message.contains("line"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_place() {
+        check("- rule: a\n  wait: 0s\n", 2, 9, "expected 1s to 30d");
+        check("- rule: a\n  wait: 31d\n", 2, 9, "expected 1s to 30d");
+        check(
+            "- rule: a\n  wait: soon\n",
+            2,
+            9,
+            "expected a duration such as 30m",
+        );
+        check("- rule: a\n  wiat: 30m\n", 2, 3, "wiat");
+        check("- major: 1\n", 1, 3, "rule");
+        check("- rule: a\n  major: 0\n", 2, 10, "expected 1 or more");
+        check("- rule: a\n  major: -1\n", 2, 10, "invalid u32");
+        check(
+            "- rule: Cart Abandonment\n",
+            1,
+            9,
+            "expected 1 to 64 of a-z",
+        );
+        check(
+            "- rule: a\n  reset_on: [purchase]\n",
+            2,
+            14,
+            "names purchase",
+        );
+        check("- rule: a\n  reset_on: [sneeze]\n", 2, 14, "sneeze");
+        check(
+            "- rule: a\n  start: { event: cart_view }\n",
+            2,
+            19,
+            "expected add_to_cart",
+        );
+        check("- rule: a\n  minimum_value: -1\n", 2, 18, "expected 0 to");
+        check("- rule: a\n  minimum_value: .nan\n", 2, 18, "expected 0 to");
+        check("- rule: a\n- rule: b\n", 2, 3, "one rule");
+        check(
+            "- rule: a\n  expires_after: 30 years\n",
+            2,
+            18,
+            "expected 1s to 30d",
+        );
+        check("- rule: [a\n", 1, 9, "expected string");
+        check("rule: a\n", 1, 1, "expected sequence");
     }
 }

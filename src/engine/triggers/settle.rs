@@ -11,7 +11,7 @@
 
 use crate::domain::{Id, Millis, TriggerKind, TriggerReason};
 
-use super::cart::{CartEvent, CartOp, Ended, Line, value};
+use super::cart::{CartEvent, CartOp, Contents, Ended};
 use super::episode::{Fired, Phase};
 use super::rule::CartAbandonment;
 use super::state::{CartState, Shopping, episode_hash};
@@ -36,9 +36,7 @@ pub(super) struct Draft {
     pub(super) user: u32,
     pub(super) episode: Id,
     pub(super) deadline: Millis,
-    pub(super) lines: Vec<Line>,
-    pub(super) currency: Id,
-    pub(super) updated: Millis,
+    pub(super) contents: Contents,
 }
 
 impl CartState {
@@ -56,19 +54,21 @@ impl CartState {
         }
     }
 
-    /// Takes an event that the watermark has passed.
+    /// Takes an event that the watermark has passed; returns whether it still mattered.
     pub(super) fn take_late(
         &mut self,
-        event: CartEvent,
+        event: &CartEvent,
         beyond_grace: bool,
         terms: &mut Terms<'_>,
-    ) {
+    ) -> bool {
         let ends = event.op.closes_cart() || matches!(event.op, CartOp::Remove { .. });
-        if beyond_grace && (!ends || self.is_empty()) {
-            terms.counts.late_ignored += 1;
-            return;
-        }
-        self.shopping_or_new().settle_late(&event, ends, terms);
+        let matters = if beyond_grace && (!ends || self.is_empty()) {
+            false
+        } else {
+            self.shopping_or_new().settle_late(event, ends, terms)
+        };
+        terms.counts.late_ignored += u64::from(!matters);
+        matters
     }
 
     /// Does everything that is due at `time`, before which nothing is due any more.
@@ -94,16 +94,6 @@ impl CartState {
     }
 }
 
-impl CartOp {
-    fn closes_cart(&self) -> bool {
-        match self {
-            Self::Purchase => true,
-            Self::Update(lines) => lines.is_empty(),
-            Self::Add(_) | Self::Remove { .. } | Self::View | Self::CheckoutStart => false,
-        }
-    }
-}
-
 impl Shopping {
     /// Lets an event take effect on the settled cart; returns the cart that it ended.
     fn settle_event(&mut self, event: &CartEvent, terms: &mut Terms<'_>) -> Option<Ended> {
@@ -125,15 +115,13 @@ impl Shopping {
                 user: terms.user,
                 episode: episode.id.clone(),
                 deadline: episode.deadline,
-                lines: ended.lines.clone(),
-                currency: ended.currency.clone(),
-                updated: ended.updated,
+                contents: ended.contents.clone(),
             });
         }
         Some(ended)
     }
 
-    fn settle_late(&mut self, event: &CartEvent, ends: bool, terms: &mut Terms<'_>) {
+    fn settle_late(&mut self, event: &CartEvent, ends: bool, terms: &mut Terms<'_>) -> bool {
         let opened = self
             .cart
             .episode
@@ -141,25 +129,23 @@ impl Shopping {
             .map_or(Millis::MIN, |episode| episode.opened);
         let is_past = event.at < self.cart.replaced || (ends && event.at < opened);
         let is_stale =
-            matches!(event.op, CartOp::Update(_)) && !ends && event.at < self.cart.updated;
+            matches!(event.op, CartOp::Update(_)) && !ends && event.at < self.cart.contents.updated;
+        if event.op.closes_cart() {
+            self.cart.replaced = self.cart.replaced.max(event.at);
+        }
         let mut ended = None;
         if !is_past && is_stale {
             self.cart.touch(event, terms.rule);
         } else if !is_past {
             ended = self.settle_event(event, terms);
         }
-        let is_cancelled = self.cancel(event, ended, terms);
-        if is_past && !is_cancelled {
-            terms.counts.late_ignored += 1;
-        }
+        self.cancel(event, ended.as_ref(), terms) || !is_past
     }
 
     /// Takes back the episode that fired although, as `event` shows, its cart was bought or emptied before its
     /// deadline. `ended` is the cart that the event emptied, if it did.
-    fn cancel(&mut self, event: &CartEvent, ended: Option<Ended>, terms: &mut Terms<'_>) -> bool {
-        let emptied = ended
-            .as_ref()
-            .and_then(|ended| Some(&ended.episode.as_ref()?.id));
+    fn cancel(&mut self, event: &CartEvent, ended: Option<&Ended>, terms: &mut Terms<'_>) -> bool {
+        let emptied = ended.and_then(|ended| Some(&ended.episode.as_ref()?.id));
         let place = self.fired.iter().position(|fired| {
             (fired.opened..=fired.deadline).contains(&event.at)
                 && terms.watermark <= fired.watermark + terms.grace_ms
@@ -175,25 +161,13 @@ impl Shopping {
             | CartOp::View
             | CartOp::CheckoutStart => TriggerReason::CartEmptied,
         };
-        let cart = ended.filter(|ended| {
-            ended
-                .episode
-                .as_ref()
-                .is_some_and(|episode| episode.id == fired.id)
-        });
-        let (lines, currency, updated) = cart.map_or_else(
-            || (Vec::new(), Id::default(), Millis::MIN),
-            |cart| (cart.lines, cart.currency, cart.updated),
-        );
         terms.drafts.push(Draft {
             kind: TriggerKind::Cancel,
             reason,
             user: terms.user,
             episode: fired.id,
             deadline: fired.deadline,
-            lines,
-            currency,
-            updated,
+            contents: fired.contents,
         });
         true
     }
@@ -208,19 +182,20 @@ impl Shopping {
         }
         episode.phase = Phase::Over;
         let Some(rule) = terms.rule else { return };
-        let (kind, reason) = if value(&self.cart.lines) < rule.minimum_value {
-            episode.phase = Phase::BelowMinimum;
-            (TriggerKind::Suppressed, TriggerReason::BelowMinimumValue)
+        let (kind, reason) = if terms.watermark > episode.deadline + rule.expires_after_ms {
+            (TriggerKind::Expired, TriggerReason::Stale)
         } else if marketing == Some(false) {
             (TriggerKind::Suppressed, TriggerReason::NoConsent)
-        } else if terms.watermark > episode.deadline + rule.expires_after_ms {
-            (TriggerKind::Expired, TriggerReason::Stale)
+        } else if self.cart.contents.value() < rule.minimum_value {
+            episode.phase = Phase::BelowMinimum;
+            (TriggerKind::Suppressed, TriggerReason::BelowMinimumValue)
         } else {
             self.fired.push(Fired {
                 id: episode.id.clone(),
                 opened: episode.opened,
                 deadline: episode.deadline,
                 watermark: terms.watermark,
+                contents: self.cart.contents.clone(),
             });
             self.fired_before.push(episode_hash(&episode.id));
             if self.fired_before.len() > terms.config.fired_remembered_max {
@@ -235,9 +210,7 @@ impl Shopping {
             user: terms.user,
             episode: episode.id.clone(),
             deadline: episode.deadline,
-            lines: self.cart.lines.clone(),
-            currency: self.cart.currency.clone(),
-            updated: self.cart.updated,
+            contents: self.cart.contents.clone(),
         });
     }
 }

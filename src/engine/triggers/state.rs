@@ -5,18 +5,18 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{CartView, Id, Millis};
 
+use super::Names;
 use super::cart::{Cart, CartEvent, Effect, Line};
 use super::codec;
 use super::episode::{Episode, Fired, Phase};
 use super::rule::CartAbandonment;
-use super::{Names, cart_view};
 
 /// A shopper's cart and what waits for the watermark; 8 bytes while there is neither.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CartState(Option<Box<Shopping>>);
 
 /// What there is to know about a shopper with a cart.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Shopping {
     /// The cart as of the watermark.
     pub(super) cart: Cart,
@@ -50,14 +50,13 @@ impl CartState {
     pub fn lines(&self) -> Vec<Line> {
         self.0
             .as_ref()
-            .map_or_else(Vec::new, |shopping| shopping.projected(None).lines)
+            .map_or_else(Vec::new, |shopping| shopping.projected(None).contents.lines)
     }
 
     /// The cart as readers see it, with everything that has arrived.
     pub fn view(&self, names: &impl Names) -> CartView {
         self.0.as_ref().map_or_else(CartView::default, |shopping| {
-            let cart = shopping.projected(None);
-            cart_view(&cart.lines, cart.currency, cart.updated, names)
+            shopping.projected(None).contents.view(names)
         })
     }
 
@@ -65,7 +64,7 @@ impl CartState {
     pub fn heap_bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |shopping| {
             size_of::<Shopping>()
-                + shopping.cart.lines.capacity() * size_of::<Line>()
+                + shopping.cart.contents.lines.capacity() * size_of::<Line>()
                 + shopping.pending.capacity() * size_of::<CartEvent>()
                 + shopping.fired.capacity() * size_of::<Fired>()
                 + shopping.fired_before.capacity() * size_of::<u64>()
@@ -131,10 +130,7 @@ impl CartState {
     ) -> Option<(Episode, CartView)> {
         let cart = self.0.as_ref()?.projected(Some(rule));
         let episode = cart.episode.filter(Episode::waits)?;
-        Some((
-            episode,
-            cart_view(&cart.lines, cart.currency, cart.updated, names),
-        ))
+        Some((episode, cart.contents.view(names)))
     }
 
     /// Finds the deadline under which readers are to find the shopper; the old and the new one if they differ.
@@ -156,7 +152,7 @@ impl Shopping {
 
     /// Whether all that is left is the memory of when the cart was bought.
     pub(super) fn nothing_but_replaced(&self) -> bool {
-        self.cart.lines.is_empty()
+        self.cart.contents.lines.is_empty()
             && self.pending.is_empty()
             && self.fired.is_empty()
             && self.fired_before.is_empty()
@@ -221,4 +217,94 @@ pub(super) fn episode_hash(id: &Id) -> u64 {
 fn waiting_deadline(cart: &Cart) -> Option<Millis> {
     let episode = cart.episode.as_ref()?;
     episode.waits().then_some(episode.deadline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CartState, Fired};
+    use crate::domain::{Id, Millis, Money};
+    use crate::engine::triggers::{CartEvent, CartOp, Line};
+
+    /// A state with something in every place.
+    fn full() -> CartState {
+        let line = Line {
+            item: 7,
+            quantity: 2,
+            price: Some(Money(5)),
+        };
+        let ops = [
+            CartOp::Add(line),
+            CartOp::Remove {
+                item: 7,
+                quantity: 1,
+            },
+            CartOp::Update(vec![
+                line,
+                Line {
+                    item: 8,
+                    quantity: 1,
+                    price: None,
+                },
+            ]),
+            CartOp::Purchase,
+            CartOp::View,
+            CartOp::CheckoutStart,
+        ];
+        let mut state = CartState::default();
+        let shopping = state.shopping_or_new();
+        for (key, op) in (0..).zip(ops) {
+            let at = Millis(10);
+            let currency = Id::from("EUR");
+            shopping.pending.push(CartEvent {
+                at,
+                key,
+                id: Id::from("e1"),
+                currency,
+                op,
+            });
+        }
+        let rule = crate::engine::triggers::CartAbandonment::default();
+        shopping
+            .cart
+            .apply(&shopping.pending[2].clone(), Some(&rule), 9);
+        shopping.fired.push(Fired {
+            id: Id::from("e0"),
+            opened: Millis(1),
+            deadline: Millis(2),
+            watermark: Millis(3),
+            contents: shopping.cart.contents.clone(),
+        });
+        shopping.fired_before = vec![u64::MAX, 3];
+        state
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for state in [CartState::default(), full()] {
+            let mut bytes = Vec::new();
+            state.encode(&mut bytes);
+            let mut input = bytes.as_slice();
+            assert_eq!(CartState::decode(&mut input).as_ref(), Ok(&state));
+            assert!(input.is_empty());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_state_are_refused() {
+        let mut bytes = Vec::new();
+        full().encode(&mut bytes);
+        for len in 0..bytes.len() {
+            assert!(CartState::decode(&mut &bytes[..len]).is_err(), "{len}");
+        }
+        for place in 0..bytes.len() {
+            for value in [0, 1, 4, 255] {
+                let mut bytes = bytes.clone();
+                bytes[place] = value;
+                // Either answer will do, as long as there is one.
+                if let Ok(state) = CartState::decode(&mut bytes.as_slice()) {
+                    assert!(state.heap_bytes() < 1 << 16);
+                }
+            }
+        }
+    }
 }

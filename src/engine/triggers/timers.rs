@@ -51,6 +51,11 @@ impl Timers {
         }
     }
 
+    /// How many shoppers have a timer.
+    pub(super) fn len(&self) -> usize {
+        self.due.len()
+    }
+
     pub(super) fn earliest(&self) -> Option<Millis> {
         self.due.first().map(|&(time, _)| time)
     }
