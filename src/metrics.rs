@@ -102,7 +102,7 @@ metrics! {
 
     // Log, snapshots and recovery.
     log_fsync_seconds: Histogram = histogram("impulse_log_fsync_seconds", "Time of one fdatasync of the log.", FSYNC_SECONDS);
-    log_bytes: IntGauge = gauge("impulse_log_bytes", "Bytes of the log on disk.");
+    log_bytes: IntGauge = gauge("impulse_log_bytes", "Bytes appended to the log since the start.");
     log_truncated: IntCounter = counter("impulse_log_truncated_total", "Torn last frames that were cut off at start.");
     snapshot_age: Gauge = float_gauge("impulse_snapshot_age_seconds", "Age of the newest valid snapshot.");
     snapshot_seconds: Histogram = histogram("impulse_snapshot_seconds", "Time to take a snapshot.", STATE_SECONDS);

@@ -20,7 +20,7 @@ pub mod math;
 use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::codec::Corrupt;
 use self::quality::{Admission, Gates};
@@ -36,7 +36,7 @@ use crate::domain::{
 };
 
 /// Settings of the engine; every part owns its own.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Silence that ends a session, in milliseconds. Default: 30 minutes.

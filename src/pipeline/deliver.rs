@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::clock::Stopwatch;
-use crate::domain::Seq;
+use crate::domain::{Event, Seq};
 use crate::metrics::Metrics;
 use crate::pipeline::Durability;
 use crate::pipeline::run::die;
@@ -24,6 +24,7 @@ const OS_SYNC_INTERVAL: Duration = Duration::from_millis(200);
 pub(super) struct Written {
     pub(super) builder: FrameBuilder,
     pub(super) acks: Vec<Ack>,
+    pub(super) live: Vec<Arc<Event>>,
 }
 
 /// The deliverer's own things.
@@ -35,6 +36,7 @@ pub(super) struct Deliverer {
     pub(super) metrics: Arc<Metrics>,
     pub(super) trigger_seq: watch::Sender<Seq>,
     pub(super) spare: Sender<FrameBuilder>,
+    pub(super) events: broadcast::Sender<Arc<Event>>,
 }
 
 impl Deliverer {
@@ -47,8 +49,8 @@ impl Deliverer {
             if self.durability == Durability::Sync {
                 make_durable(&self.sync, &self.metrics);
             }
-            for Written { builder, acks } in frames.drain(..) {
-                self.deliver(builder, acks);
+            for frame in frames.drain(..) {
+                self.deliver(frame);
             }
         }
         make_durable(&self.sync, &self.metrics);
@@ -57,7 +59,14 @@ impl Deliverer {
         }
     }
 
-    fn deliver(&mut self, builder: FrameBuilder, acks: Vec<Ack>) {
+    fn deliver(
+        &mut self,
+        Written {
+            builder,
+            acks,
+            live,
+        }: Written,
+    ) {
         while let Err(error) = self.topics.append(&builder.frame()) {
             let AppendError::DiskFull { .. } = error else {
                 die(&error)
@@ -71,6 +80,10 @@ impl Deliverer {
         for ack in acks {
             // A caller who no longer waits has no use for the answer.
             drop(ack.reply.send(Ok(ack.receipt)));
+        }
+        for event in live {
+            // Whoever listened may be gone.
+            drop(self.events.send(event));
         }
         drop(self.spare.send(builder));
     }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use self::recover::{Recovered, StartError, recover};
-pub use self::run::{Pipeline, start};
+pub use self::run::{LogFigures, Pipeline, start};
 use self::writer::{Message, Prepared};
 use crate::clock::Clock;
 use crate::domain::{Input, Millis, Position, Record, Rejection, Seq};
@@ -247,6 +247,12 @@ impl Ingest {
     /// Sequence number of the last committed trigger record; changes wake the receiver.
     pub fn trigger_seq(&self) -> watch::Receiver<Seq> {
         self.trigger_seq.clone()
+    }
+
+    /// Records that wait for the writer.
+    pub fn queued(&self) -> u64 {
+        let free = self.room.available_permits();
+        self.shared.config.queue_records_max.saturating_sub(free) as u64
     }
 
     /// Whether intake is stopped because the disk is full.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::clock::{Clock, Stopwatch};
-use crate::domain::Millis;
+use crate::domain::{Event, Millis};
 use crate::engine::{Outbox, SnapshotJob, View};
 use crate::metrics::Metrics;
 use crate::pipeline::deliver::{self, Deliverer};
@@ -18,7 +18,7 @@ use crate::pipeline::pace::Pace;
 use crate::pipeline::writer::{Message, Writer};
 use crate::pipeline::{Config, Durability, Ingest, Origin, Recovered, Shared};
 use crate::stream::embedded::{
-    LogMark, Retention, RetentionError, SnapshotError, Snapshots, Topic, TopicReader,
+    Counters, LogMark, Retention, RetentionError, SnapshotError, Snapshots, Topic, TopicReader,
 };
 
 /// Batches that may wait for the writer; their records are limited by `queue_records_max`.
@@ -34,8 +34,28 @@ pub struct Pipeline {
     triggers: TopicReader,
     dead_letters: TopicReader,
     late: TopicReader,
+    log: LogFigures,
     queue: SyncSender<Message>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What can be measured of the log from outside. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LogFigures {
+    counters: Arc<Counters>,
+    snapshots: Snapshots,
+}
+
+impl LogFigures {
+    /// Bytes appended to the log since the start.
+    pub fn bytes(&self) -> u64 {
+        self.counters.view().bytes
+    }
+
+    /// When the newest snapshot was taken.
+    pub fn newest_snapshot(&self) -> Option<Millis> {
+        self.snapshots.newest().map(|info| info.time)
+    }
 }
 
 /// A snapshot to be written out.
@@ -47,12 +67,14 @@ pub(super) struct SnapshotRequest {
     pub(super) snapshots: Snapshots,
 }
 
-/// Starts the writer, the deliverer and the snapshot thread on a restored state.
+/// Starts the writer, the deliverer and the snapshot thread on a restored state. Accepted events go to `events` once
+/// they are as durable as configured, while somebody listens there.
 pub fn start(
     recovered: Recovered,
     config: Config,
     clock: Clock,
     metrics: Arc<Metrics>,
+    events: broadcast::Sender<Arc<Event>>,
 ) -> Pipeline {
     let Recovered {
         engine,
@@ -93,6 +115,7 @@ pub fn start(
         metrics: Arc::clone(&metrics),
         trigger_seq,
         spare,
+        events: events.clone(),
     };
     let writer = Writer {
         snapshot_position: recovery.snapshot,
@@ -112,7 +135,13 @@ pub fn start(
         outbox: Outbox::default(),
         scratch: Vec::new(),
         stopping: false,
+        live: Vec::new(),
+        events,
         config: config.clone(),
+    };
+    let log = LogFigures {
+        counters: store.counters,
+        snapshots: writer.snapshots.clone(),
     };
     let retention = store.retention;
     let counted = Arc::clone(&metrics);
@@ -138,6 +167,7 @@ pub fn start(
         triggers,
         dead_letters,
         late,
+        log,
         queue,
         threads,
     }
@@ -167,6 +197,11 @@ impl Pipeline {
     /// Reads the log of events that came too late for triggers.
     pub fn late(&self) -> TopicReader {
         self.late.clone()
+    }
+
+    /// What can be measured of the log.
+    pub fn log(&self) -> LogFigures {
+        self.log.clone()
     }
 
     /// Finishes what waits, takes a last snapshot and ends the threads. What is submitted later is refused.

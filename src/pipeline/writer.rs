@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
 
 use crate::clock::{Clock, Stopwatch};
-use crate::domain::{Input, Millis, Outcome, Position, Record, Rejection, SECOND_MS, TriggerKind};
+use crate::domain::{
+    Event, Input, Millis, Outcome, Position, Record, Rejection, SECOND_MS, TriggerKind,
+};
 use crate::engine::{Engine, Outbox};
 use crate::metrics::{IntakeCounters, IntakeKind, IntakeResult, Metrics};
 use crate::pipeline::deliver::Written;
@@ -126,6 +128,9 @@ pub(super) struct Writer {
     pub(super) outbox: Outbox,
     pub(super) scratch: Vec<u8>,
     pub(super) stopping: bool,
+    pub(super) events: broadcast::Sender<Arc<Event>>,
+    /// Events of this frame that somebody wants to see.
+    pub(super) live: Vec<Arc<Event>>,
 }
 
 impl Writer {
@@ -254,6 +259,11 @@ impl Writer {
             Outcome::Applied { late, .. } => {
                 builder.input(record.received, late, bytes);
                 self.drain_outbox(builder);
+                if let Input::Event(event) = &record.input
+                    && self.events.receiver_count() > 0
+                {
+                    self.live.push(Arc::new(event.clone()));
+                }
                 let result = if late {
                     IntakeResult::Late
                 } else {
@@ -330,7 +340,15 @@ impl Writer {
         if self.shared.disk_full.swap(false, Ordering::AcqRel) {
             tracing::info!("there is room on the disk again; intake goes on");
         }
-        if self.written.send(Written { builder, acks }).is_err() {
+        if self
+            .written
+            .send(Written {
+                builder,
+                acks,
+                live: std::mem::take(&mut self.live),
+            })
+            .is_err()
+        {
             die(&"the deliverer ended");
         }
         self.spare.try_recv().unwrap_or_default()
