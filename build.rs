@@ -1,4 +1,4 @@
-//! Compiles the protos: messages, services, canonical JSON and the descriptor set that reflection serves.
+//! Compiles the protos: messages, clients, canonical JSON, server stubs and the descriptor set that reflection serves.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -21,9 +21,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), &bytes)?;
     tonic_prost_build::configure()
+        .build_server(false)
         .compile_well_known_types(true)
         .extern_path(".google.protobuf", "::pbjson_types")
         .btree_map(".")
+        .compile_fds(descriptors.clone())?;
+    // The server's stubs stand apart: they belong to another layer, and their codec keeps what it cannot decode.
+    let stubs = out.join("server");
+    fs::create_dir_all(&stubs)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .compile_well_known_types(true)
+        .extern_path(".google.protobuf", "::pbjson_types")
+        .extern_path(".impulse.v1", "crate::wire::proto")
+        .extern_path(
+            ".impulse.v1.RecordEventsRequest",
+            "crate::server::grpc::raw::RecordEventsRequest",
+        )
+        .extern_path(
+            ".impulse.v1.StreamEventsRequest",
+            "crate::server::grpc::raw::StreamEventsRequest",
+        )
+        .codec_path("crate::server::grpc::codec::IntakeCodec")
+        .out_dir(&stubs)
         .compile_fds(descriptors)?;
     pbjson_build::Builder::new()
         .register_descriptors(&bytes)?

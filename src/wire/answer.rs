@@ -73,7 +73,7 @@ pub fn explanation_to_proto(explanation: &Explanation) -> proto::ExplainResponse
             .collect(),
         filtered: explanation.filtered.unwrap_or_default().to_owned(),
         as_of: Some(timestamp(explanation.as_of)),
-        took_us: 0,
+        ..proto::ExplainResponse::default()
     }
 }
 

@@ -1,0 +1,102 @@
+//! Takes what arrives, and says what became of it.
+
+use bytes::Bytes;
+
+use crate::domain::{Event, Input, Rejection};
+use crate::pipeline::{Batch, Durability, Entry, Origin, Receipt, Refused, Status};
+use crate::server::Error;
+use crate::wire::proto;
+
+use super::Context;
+
+impl Context {
+    /// Submits entries and waits until they are as durable as configured.
+    ///
+    /// # Errors
+    ///
+    /// If they were not taken; none of them is acknowledged then.
+    pub(in crate::server) async fn record(
+        &self,
+        origin: Origin,
+        historical: bool,
+        entries: Vec<Entry>,
+    ) -> Result<Receipt, Error> {
+        self.health.admit()?;
+        let batch = Batch {
+            origin,
+            historical,
+            entries,
+        };
+        match self.ingest.submit(batch).await {
+            Ok(receipt) => {
+                self.health.set_caught_up();
+                Ok(receipt)
+            }
+            Err(refused) => {
+                if refused == Refused::DiskFull {
+                    self.health
+                        .set_behind(self.clock.now(), true, "the disk is full");
+                }
+                Err(Error::refused(&refused))
+            }
+        }
+    }
+
+    /// Puts something that could not be read into the dead-letter log.
+    ///
+    /// # Errors
+    ///
+    /// If it was not taken.
+    pub(in crate::server) async fn bury(
+        &self,
+        origin: Origin,
+        rejection: Rejection,
+        bytes: Bytes,
+        media_type: &'static str,
+    ) -> Result<(), Error> {
+        let entry = Entry {
+            content: Err(rejection),
+            raw: Some((bytes, media_type)),
+        };
+        self.record(origin, false, vec![entry]).await.map(drop)
+    }
+
+    /// How safe accepted events are.
+    pub(in crate::server) fn durability(&self) -> proto::Durability {
+        match self.ingest.durability() {
+            Durability::Sync => proto::Durability::Sync,
+            Durability::Os => proto::Durability::Os,
+        }
+    }
+}
+
+/// An event with its own bytes.
+pub(in crate::server) fn entry(
+    event: Result<Event, Rejection>,
+    raw: Bytes,
+    media_type: &'static str,
+) -> Entry {
+    Entry {
+        content: event.map(Input::Event),
+        raw: Some((raw, media_type)),
+    }
+}
+
+/// What became of one event.
+pub(in crate::server) fn result(event_id: String, status: &Status) -> proto::EventResult {
+    let mut result = proto::EventResult {
+        event_id,
+        ..proto::EventResult::default()
+    };
+    match status {
+        Status::Accepted => result.set_status(proto::EventStatus::Accepted),
+        Status::Duplicate => result.set_status(proto::EventStatus::Duplicate),
+        Status::Rejected(rejection) => {
+            result.set_status(proto::EventStatus::Rejected);
+            rejection.reason.name().clone_into(&mut result.reason);
+            result.field.clone_from(&rejection.field);
+            result.detail.clone_from(&rejection.detail);
+        }
+    }
+    result
+}
