@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs a test command, then prints the totals of all its test binaries and counts what was skipped.
+#
+# A test that cannot run because a part is missing prints a line that begins with SKIPPED and says why. That is expected
+# only for data sets, and only where the folder with the data sets is not there.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+"$@" -- --show-output > >(tee "$log") 2>&1
+status=$?
+wait
+
+totals=$(awk '/^test result: / { passed += $4; failed += $6 } END { printf "%d passed, %d failed", passed, failed }' "$log")
+skipped=$(grep -c '^SKIPPED' "$log")
+grep '^SKIPPED' "$log" | sort | uniq -c
+if [ "$skipped" -gt 0 ] && [ -d ../shared/data ]; then
+    echo "the data sets are in ../shared/data, so nothing may be skipped" >&2
+    status=1
+fi
+echo "$totals, $skipped skipped"
+exit "$status"
