@@ -353,6 +353,11 @@ impl View {
         self.state.watermark()
     }
 
+    /// Bytes of all profiles and of their ids, slack of the tables included. Walks everything: for reports.
+    pub fn profile_bytes(&self) -> u64 {
+        self.state.profiles.bytes() + self.state.users.bytes()
+    }
+
     /// Sizes, for metrics; walks nothing large.
     pub fn stats(&self) -> Stats {
         let state = &self.state;
