@@ -22,7 +22,10 @@ const PASSES: usize = 3;
 
 fn main() {
     let start = Millis(1_700_000_000_000);
-    let config = shop::Config { items: ITEMS, today: start };
+    let config = shop::Config {
+        items: ITEMS,
+        today: start,
+    };
     let shop = Shop::new(SEED, config);
     let records: Vec<Record> = Traffic::new(&shop, SEED, VISITORS, start)
         .take(EVENTS)
@@ -31,11 +34,19 @@ fn main() {
             input: Input::Event(event),
         })
         .collect();
-    println!("{EVENTS} events of {VISITORS} visitors over {ITEMS} items; one thread, best of {PASSES}");
+    println!(
+        "{EVENTS} events of {VISITORS} visitors over {ITEMS} items; one thread, best of {PASSES}"
+    );
     println!("{:>8}  {:>12}  {:>10}", "window", "events/s", "ns/event");
     for window in [5, 10] {
-        let best = (0..PASSES).map(|_| apply(&shop, &records, window)).fold(f64::MAX, f64::min);
-        println!("{window:>8}  {:>12.0}  {:>10.0}", EVENTS as f64 / best, best * 1e9 / EVENTS as f64);
+        let best = (0..PASSES)
+            .map(|_| apply(&shop, &records, window))
+            .fold(f64::MAX, f64::min);
+        println!(
+            "{window:>8}  {:>12.0}  {:>10.0}",
+            EVENTS as f64 / best,
+            best * 1e9 / EVENTS as f64
+        );
     }
     memory(&shop, &records);
 }
@@ -47,7 +58,13 @@ fn engine(shop: &Shop, window: u32) -> Engine {
     let mut outbox = Outbox::default();
     for patch in shop.catalogue() {
         let received = patch.created.unwrap_or_default();
-        engine.apply(&Record { received, input: Input::ItemUpsert(Box::new(patch)) }, &mut outbox);
+        engine.apply(
+            &Record {
+                received,
+                input: Input::ItemUpsert(Box::new(patch)),
+            },
+            &mut outbox,
+        );
     }
     engine
 }
@@ -75,8 +92,17 @@ fn memory(shop: &Shop, records: &[Record]) {
         last = last.max(record.received);
     }
     let wall = last.plus(2 * DAY_MS);
-    let tick = Input::Tick { wall, caught_up: true };
-    engine.apply(&Record { received: wall, input: tick }, &mut outbox);
+    let tick = Input::Tick {
+        wall,
+        caught_up: true,
+    };
+    engine.apply(
+        &Record {
+            received: wall,
+            input: tick,
+        },
+        &mut outbox,
+    );
     let bytes = engine.view().profile_bytes();
     let profiles = engine.view().stats().profiles;
     println!(

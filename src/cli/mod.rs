@@ -1,1 +1,79 @@
-//! The command line.
+//! The command line: tables for people, JSON for scripts, and a next step at the end.
+
+mod exit;
+mod serve;
+mod settings;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::exit::Failure;
+
+/// A streaming real-time decision engine for e-commerce.
+#[derive(Debug, Parser)]
+#[command(
+    name = "impulse",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Examples:\n  impulse demo\n  impulse serve --data-dir ./impulse-data\n  impulse recommend --user alice"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How results are shown.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Output {
+    /// Tables for people or JSON for scripts.
+    #[arg(long = "output", global = true, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// No progress and no hints.
+    #[arg(long, global = true)]
+    pub quiet: bool,
+}
+
+/// How results are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For scripts: to standard output, and nothing else is.
+    Json,
+}
+
+/// Where settings come from.
+#[derive(Clone, Debug, Args)]
+pub struct Settings {
+    /// Settings in TOML; the environment (IMPULSE__SECTION__KEY) and flags go before it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve gRPC and HTTP on a data directory.
+    Serve(serve::Serve),
+    /// Check or show the settings.
+    #[command(subcommand)]
+    Config(settings::Action),
+}
+
+/// Runs the command of these arguments.
+///
+/// # Errors
+///
+/// A message that says what is wrong and what to do, with the code to exit with.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let output = cli.output;
+    match cli.command {
+        Command::Serve(serve) => serve::run(serve, output),
+        Command::Config(action) => settings::run(action, output),
+    }
+}
