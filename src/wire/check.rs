@@ -36,7 +36,7 @@ pub(super) enum Field<'a> {
     /// An entry of a list.
     Entry(&'a str, usize),
     /// A field of an entry of a list of messages.
-    EntryField(&'a str, usize, &'a str),
+    Nested(&'a str, usize, &'a str),
     /// The value of a key.
     Key(&'a str, &'a str),
 }
@@ -46,7 +46,7 @@ impl fmt::Display for Field<'_> {
         match self {
             Self::Name(name) => f.write_str(name),
             Self::Entry(list, place) => write!(f, "{list}[{place}]"),
-            Self::EntryField(list, place, name) => write!(f, "{list}[{place}].{name}"),
+            Self::Nested(list, place, name) => write!(f, "{list}[{place}].{name}"),
             Self::Key(map, key) => write!(f, "{map}[{}]", quoted(key)),
         }
     }
@@ -132,10 +132,10 @@ fn is_layout(c: char) -> bool {
 
 fn printable(value: &str) -> bool {
     // One pass without a branch per byte; only other scripts take the slow way.
-    let plain = value
-        .bytes()
-        .fold(true, |fine, byte| fine & (byte >= 0x20) & (byte < 0x7f));
-    plain || !value.chars().any(char::is_control)
+    let others = value.bytes().fold(0, |others, byte| {
+        others | u8::from(!(0x20..0x7f).contains(&byte))
+    });
+    others == 0 || !value.chars().any(char::is_control)
 }
 
 #[cold]
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_place() {
-        let refused = money(Field::EntryField("items", 3, "price"), -1.0).unwrap_err();
+        let refused = money(Field::Nested("items", 3, "price"), -1.0).unwrap_err();
         assert_eq!(refused.field, "items[3].price");
         assert!(
             refused

@@ -1,8 +1,9 @@
 //! Refused messages, byte for byte and with the reason, as protobuf messages in and out.
 
 use crate::domain::{Millis, Rejection, RejectionReason, Seq, Stage};
-use crate::wire::event::{malformed, stamp, timestamp};
+use crate::wire::event::{stamp, timestamp};
 use crate::wire::proto;
+use crate::wire::protobuf::malformed;
 
 const STAGES: [Stage; 6] = [
     Stage::Parse,

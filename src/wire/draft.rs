@@ -97,24 +97,24 @@ impl Draft {
     }
 
     /// Adds a choice of a filter, as [`Draft::push_line`].
-    pub(super) fn push_filter(&mut self, filter: Id) {
+    pub(super) fn push_filter(&mut self, filter: &str) {
         let filters = &mut self.details().filters;
         if filters.len() <= check::FILTERS_MAX {
-            filters.push(filter);
+            filters.push(filter.into());
         }
     }
 
     /// Sets an entry of the context, as [`Draft::push_line`]; the later of two with one key counts.
-    pub(super) fn insert_context(&mut self, key: Id, value: Id) {
+    pub(super) fn insert_context(&mut self, key: &str, value: &str) {
         let context = &mut self.details().context;
-        match context.binary_search_by(|(known, _)| known.cmp(&key)) {
+        match context.binary_search_by(|(known, _)| known.as_str().cmp(key)) {
             Ok(place) => {
                 if let Some((_, known)) = context.get_mut(place) {
-                    *known = value;
+                    *known = value.into();
                 }
             }
             Err(place) if context.len() <= check::CONTEXT_MAX => {
-                context.insert(place, (key, value))
+                context.insert(place, (key.into(), value.into()));
             }
             Err(_) => {}
         }
@@ -248,7 +248,7 @@ impl Draft {
     fn check_lines(&self) -> Result<(), Rejection> {
         check::count("items", self.lines.len(), check::LINES_MAX)?;
         for (place, line) in self.lines.iter().enumerate() {
-            let field = |name| Field::EntryField("items", place, name);
+            let field = |name| Field::Nested("items", place, name);
             check::required_id(field("item_id"), &line.item_id)?;
             check::quantity(field("quantity"), line.quantity)?;
             check_money(field("price"), line.price)?;

@@ -1,14 +1,42 @@
 //! Events as protobuf messages, in and out.
 
-use pbjson_types::Timestamp;
-use prost::Message as _;
-
 use crate::domain::{
     Consent, Event, EventDetails, EventKind, Id, LineItem, Millis, Money, Rejection,
-    RejectionReason, Stage,
 };
 use crate::wire::draft::{Draft, DraftLine, Kind, Stamp};
 use crate::wire::proto;
+use crate::wire::protobuf::{
+    Broken, Fields, put_choice, put_double, put_entry, put_message, put_text, put_uint,
+};
+use pbjson_types::Timestamp;
+
+/// Numbers of the fields of `impulse.v1.Event`.
+mod tags {
+    pub(super) const EVENT_ID: u32 = 1;
+    pub(super) const KIND: u32 = 2;
+    pub(super) const USER_ID: u32 = 3;
+    pub(super) const VISITOR_ID: u32 = 4;
+    pub(super) const SESSION_ID: u32 = 5;
+    pub(super) const ITEM_ID: u32 = 6;
+    pub(super) const QUANTITY: u32 = 7;
+    pub(super) const PRICE: u32 = 8;
+    pub(super) const CURRENCY: u32 = 9;
+    pub(super) const ITEMS: u32 = 10;
+    pub(super) const CART_ID: u32 = 11;
+    pub(super) const ORDER_ID: u32 = 12;
+    pub(super) const REVENUE: u32 = 13;
+    pub(super) const QUERY: u32 = 14;
+    pub(super) const FILTERS: u32 = 15;
+    pub(super) const PLACEMENT: u32 = 16;
+    pub(super) const ATTRIBUTION_TOKEN: u32 = 17;
+    pub(super) const CREATED_AT: u32 = 18;
+    pub(super) const SENT_AT: u32 = 19;
+    pub(super) const CONSENT: u32 = 20;
+    pub(super) const CONTEXT: u32 = 21;
+    pub(super) const SOURCE: u32 = 22;
+    pub(super) const CATEGORY: u32 = 23;
+    pub(super) const BRAND: u32 = 24;
+}
 
 /// The event in the bytes of a `impulse.v1.Event`.
 ///
@@ -19,11 +47,73 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Rejection> {
     draft_of(bytes)?.into_checked()
 }
 
-/// Appends the event's `impulse.v1.Event` to `out`.
+/// Appends the event's `impulse.v1.Event` to `out`: the bytes of [`to_proto`] without making the message.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
-    let message = to_proto(event);
-    out.reserve(message.encoded_len());
-    message.encode_raw(out);
+    let details = event.details.as_deref();
+    put_text(tags::EVENT_ID, &event.id, out);
+    put_uint(
+        tags::KIND,
+        u64::from(kind_number(event.kind).unsigned_abs()),
+        out,
+    );
+    put_text(tags::USER_ID, &event.user, out);
+    if let Some(details) = details {
+        put_text(tags::VISITOR_ID, &details.visitor, out);
+    }
+    put_text(tags::SESSION_ID, &event.session, out);
+    put_text(tags::ITEM_ID, &event.item, out);
+    put_uint(tags::QUANTITY, event.quantity.into(), out);
+    put_double(tags::PRICE, event.price.map(Money::units), out);
+    if let Some(details) = details {
+        put_text(tags::CURRENCY, &details.currency, out);
+        for line in &details.lines {
+            put_message(tags::ITEMS, out, |out| put_line(line, out));
+        }
+        put_text(tags::CART_ID, &details.cart_id, out);
+        put_text(tags::ORDER_ID, &details.order_id, out);
+        put_double(tags::REVENUE, details.revenue.map(Money::units), out);
+        put_text(tags::QUERY, &details.query, out);
+        for filter in &details.filters {
+            put_entry(tags::FILTERS, filter, out);
+        }
+        put_text(tags::PLACEMENT, &details.placement, out);
+        put_text(tags::ATTRIBUTION_TOKEN, &details.attribution_token, out);
+    }
+    put_time(tags::CREATED_AT, event.created, out);
+    put_time(tags::SENT_AT, event.sent, out);
+    if let Some(details) = details {
+        if details.consent != Consent::default() {
+            put_message(tags::CONSENT, out, |out| {
+                put_choice(1, details.consent.personalization, out);
+                put_choice(2, details.consent.marketing, out);
+            });
+        }
+        for (key, value) in &details.context {
+            put_message(tags::CONTEXT, out, |out| {
+                put_text(1, key, out);
+                put_text(2, value, out);
+            });
+        }
+        put_text(tags::SOURCE, &details.source, out);
+        put_text(tags::CATEGORY, &details.category, out);
+        put_text(tags::BRAND, &details.brand, out);
+    }
+}
+
+fn put_line(line: &LineItem, out: &mut Vec<u8>) {
+    put_text(1, &line.item, out);
+    put_uint(2, line.quantity.into(), out);
+    put_double(3, line.price.map(Money::units), out);
+}
+
+pub(super) fn put_time(tag: u32, time: Option<Millis>, out: &mut Vec<u8>) {
+    if let Some(time) = time {
+        let Stamp { seconds, nanos } = time.into();
+        put_message(tag, out, |out| {
+            put_uint(1, seconds.cast_unsigned(), out);
+            put_uint(2, nanos.unsigned_abs().into(), out);
+        });
+    }
 }
 
 /// The event a message stands for.
@@ -40,8 +130,110 @@ pub fn from_proto(message: proto::Event) -> Result<Event, Rejection> {
 
 /// What the bytes of a message say, not yet checked.
 pub(super) fn draft_of(bytes: &[u8]) -> Result<Draft, Rejection> {
-    let message = proto::Event::decode(bytes).map_err(|error| malformed("Event", &error))?;
-    Ok(draft_from(message))
+    read_draft(Fields(bytes)).map_err(|broken| broken.refusal("Event"))
+}
+
+fn read_draft(mut fields: Fields<'_>) -> Result<Draft, Broken> {
+    let mut draft = Draft::default();
+    while let Some((tag, value)) = fields.next()? {
+        match tag {
+            tags::EVENT_ID => draft.event_id = value.text()?.into(),
+            tags::KIND => draft.kind = Kind::from_number(value.int32()?),
+            tags::USER_ID => draft.user_id = value.text()?.into(),
+            tags::VISITOR_ID => draft.visitor_id = value.text()?.into(),
+            tags::SESSION_ID => draft.session_id = value.text()?.into(),
+            tags::ITEM_ID => draft.item_id = value.text()?.into(),
+            tags::QUANTITY => draft.quantity = value.uint32()?,
+            tags::PRICE => draft.price = Some(value.double()?),
+            tags::ITEMS => {
+                let line = read_line(value.message()?)?;
+                draft.push_line(line);
+            }
+            tags::REVENUE => draft.revenue = Some(value.double()?),
+            tags::FILTERS => draft.push_filter(value.text()?),
+            tags::CREATED_AT => read_stamp(value.message()?, &mut draft.created)?,
+            tags::SENT_AT => read_stamp(value.message()?, &mut draft.sent)?,
+            tags::CONSENT => read_consent(value.message()?, &mut draft.details().consent)?,
+            tags::CONTEXT => {
+                let (key, entry) = read_context(value.message()?)?;
+                draft.insert_context(key, entry);
+            }
+            _ => {
+                if let Some(field) = detail_of(tag) {
+                    let text = value.text()?;
+                    if !text.is_empty() || draft.details.is_some() {
+                        *field(draft.details()) = text.into();
+                    }
+                }
+            }
+        }
+    }
+    Ok(draft)
+}
+
+/// The field of the details that is a text under this number.
+fn detail_of(tag: u32) -> Option<fn(&mut EventDetails) -> &mut Id> {
+    match tag {
+        tags::CURRENCY => Some(|details| &mut details.currency),
+        tags::CART_ID => Some(|details| &mut details.cart_id),
+        tags::ORDER_ID => Some(|details| &mut details.order_id),
+        tags::QUERY => Some(|details| &mut details.query),
+        tags::PLACEMENT => Some(|details| &mut details.placement),
+        tags::ATTRIBUTION_TOKEN => Some(|details| &mut details.attribution_token),
+        tags::SOURCE => Some(|details| &mut details.source),
+        tags::CATEGORY => Some(|details| &mut details.category),
+        tags::BRAND => Some(|details| &mut details.brand),
+        _ => None,
+    }
+}
+
+fn read_line(mut fields: Fields<'_>) -> Result<DraftLine, Broken> {
+    let mut line = DraftLine::default();
+    while let Some((tag, value)) = fields.next()? {
+        match tag {
+            1 => line.item_id = value.text()?.into(),
+            2 => line.quantity = value.uint32()?,
+            3 => line.price = Some(value.double()?),
+            _ => {}
+        }
+    }
+    Ok(line)
+}
+
+/// A message that comes twice is one message with the fields of both.
+fn read_stamp(mut fields: Fields<'_>, stamp: &mut Option<Stamp>) -> Result<(), Broken> {
+    let stamp = stamp.get_or_insert_default();
+    while let Some((tag, value)) = fields.next()? {
+        match tag {
+            1 => stamp.seconds = value.int64()?,
+            2 => stamp.nanos = value.int32()?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read_consent(mut fields: Fields<'_>, consent: &mut Consent) -> Result<(), Broken> {
+    while let Some((tag, value)) = fields.next()? {
+        match tag {
+            1 => consent.personalization = Some(value.bool()?),
+            2 => consent.marketing = Some(value.bool()?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read_context(mut fields: Fields<'_>) -> Result<(&str, &str), Broken> {
+    let (mut key, mut entry) = ("", "");
+    while let Some((tag, value)) = fields.next()? {
+        match tag {
+            1 => key = value.text()?,
+            2 => entry = value.text()?,
+            _ => {}
+        }
+    }
+    Ok((key, entry))
 }
 
 fn draft_from(message: proto::Event) -> Draft {
@@ -60,21 +252,21 @@ fn draft_from(message: proto::Event) -> Draft {
         lines: message.items.into_iter().map(draft_line).collect(),
         ..Draft::default()
     };
-    let texts: [(String, fn(&mut EventDetails) -> &mut Id); 9] = [
-        (message.currency, |details| &mut details.currency),
-        (message.cart_id, |details| &mut details.cart_id),
-        (message.order_id, |details| &mut details.order_id),
-        (message.query, |details| &mut details.query),
-        (message.placement, |details| &mut details.placement),
-        (message.attribution_token, |details| {
-            &mut details.attribution_token
-        }),
-        (message.source, |details| &mut details.source),
-        (message.category, |details| &mut details.category),
-        (message.brand, |details| &mut details.brand),
+    let texts = [
+        (tags::CURRENCY, message.currency),
+        (tags::CART_ID, message.cart_id),
+        (tags::ORDER_ID, message.order_id),
+        (tags::QUERY, message.query),
+        (tags::PLACEMENT, message.placement),
+        (tags::ATTRIBUTION_TOKEN, message.attribution_token),
+        (tags::SOURCE, message.source),
+        (tags::CATEGORY, message.category),
+        (tags::BRAND, message.brand),
     ];
-    for (text, field) in texts {
-        if !text.is_empty() {
+    for (tag, text) in texts {
+        if let Some(field) = detail_of(tag)
+            && !text.is_empty()
+        {
             *field(draft.details()) = text.into();
         }
     }
@@ -85,10 +277,10 @@ fn draft_from(message: proto::Event) -> Draft {
         };
     }
     for filter in message.filters {
-        draft.push_filter(filter.into());
+        draft.push_filter(&filter);
     }
     for (key, value) in message.context {
-        draft.insert_context(key.into(), value.into());
+        draft.insert_context(&key, &value);
     }
     draft
 }
@@ -162,17 +354,6 @@ pub(super) fn consent_to_proto(consent: Consent) -> Option<proto::Consent> {
 pub fn timestamp(time: Millis) -> Timestamp {
     let Stamp { seconds, nanos } = time.into();
     Timestamp { seconds, nanos }
-}
-
-/// A refusal of bytes that are no message of this name.
-#[cold]
-pub(super) fn malformed(name: &str, error: &prost::DecodeError) -> Rejection {
-    Rejection {
-        stage: Stage::Parse,
-        reason: RejectionReason::MalformedProtobuf,
-        field: String::new(),
-        detail: format!("not a protobuf message impulse.v1.{name}: {error}"),
-    }
 }
 
 pub(super) fn stamp(time: Timestamp) -> Stamp {

@@ -3,6 +3,8 @@
 //! Whatever comes from outside passes the gates of one place and leaves as a value of [`crate::domain`] or as a
 //! [`Rejection`](crate::domain::Rejection) that names the field.
 
+mod protobuf;
+mod time;
 mod check;
 mod draft;
 pub mod event;
@@ -14,7 +16,6 @@ pub mod answer;
 pub mod profile;
 pub mod dead_letter;
 pub mod proto;
-mod time;
 
 pub use self::check::{
     ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, BATCH_MAX, CATEGORIES_MAX, CONTEXT_MAX, FILTERS_MAX,

@@ -4,7 +4,8 @@ use crate::domain::{
     CartView, EpisodeView, Id, LineItem, Millis, Money, Rejection, RejectionReason, Stage, Trigger,
     TriggerId, TriggerKind, TriggerReason,
 };
-use crate::wire::event::{line_to_proto, malformed, stamp, timestamp};
+use crate::wire::event::{line_to_proto, stamp, timestamp};
+use crate::wire::protobuf::malformed;
 use crate::wire::{draft, proto};
 
 const REASONS: [TriggerReason; 6] = [

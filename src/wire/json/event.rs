@@ -11,7 +11,7 @@ use crate::wire::draft::{Draft, DraftLine, Kind};
 use crate::wire::json::value::{
     Choice, IdText, List, Number, Object, TakeEntries, TakeFields, Text, Time,
 };
-use crate::wire::json::{malformed, plain_text};
+use crate::wire::json::{malformed, plain_text, sentence};
 
 /// The event in this text.
 pub(super) fn read(text: &str) -> Result<Event, Rejection> {
@@ -66,7 +66,7 @@ impl fmt::Display for Place {
             Self::Whole => Ok(()),
             Self::Field(name) => f.write_str(name),
             Self::Entry(list, place) => Field::Entry(list, *place).fmt(f),
-            Self::LineField(place, name) => Field::EntryField("items", *place, name).fmt(f),
+            Self::LineField(place, name) => Field::Nested("items", *place, name).fmt(f),
             Self::Context(key) => Field::Key("context", key).fmt(f),
         }
     }
@@ -85,9 +85,9 @@ impl Reader {
         };
         let field = self.place.to_string();
         let detail = if field.is_empty() {
-            error.to_string()
+            sentence(error)
         } else {
-            format!("`{field}`: {error}")
+            format!("`{field}`: {}", sentence(error))
         };
         Rejection {
             stage,
@@ -135,7 +135,7 @@ impl Reader {
         for (name, value) in chosen {
             let filter = compact_str::format_compact!("{name}:{value}");
             if filter.len() <= check::TEXT_BYTES_MAX {
-                self.draft.push_filter(filter);
+                self.draft.push_filter(&filter);
             }
         }
     }
@@ -179,10 +179,12 @@ impl Reader {
         map: &mut A,
     ) -> Result<(), A::Error> {
         let raw: &RawValue = map.next_value()?;
+        // An escape takes up to six bytes a character; what is longer than that is too long in any case.
         let room = self.extras.len() < check::CONTEXT_MAX
+            && raw.get().len() <= 6 * check::TEXT_BYTES_MAX
             && check::id(Field::Name("context"), name).is_ok();
-        if let Some(value) = plain_text::<Id>(raw)
-            && room
+        if room
+            && let Some(value) = plain_text::<Id>(raw)
             && !value.is_empty()
             && check::text(Field::Name("context"), &value, check::TEXT_BYTES_MAX).is_ok()
         {
@@ -396,8 +398,8 @@ impl<'de> TakeFields<'de> for ContextFields<'_> {
     fn take<A: MapAccess<'de>>(&mut self, name: Text<'de>, map: &mut A) -> Result<(), A::Error> {
         self.0.place = Place::Context(Id::from(&*name));
         let raw: &RawValue = map.next_value()?;
-        if let Some(value) = plain_text(raw) {
-            self.0.draft.insert_context(Id::from(&*name), value);
+        if let Some(value) = plain_text::<Id>(raw) {
+            self.0.draft.insert_context(&name, &value);
         }
         Ok(())
     }
@@ -427,7 +429,7 @@ impl<'de> serde::de::Visitor<'de> for FilterChoices<'_> {
             let Some(IdText(filter)) = seq.next_element()? else {
                 break;
             };
-            self.0.draft.push_filter(filter);
+            self.0.draft.push_filter(&filter);
         }
         Ok(())
     }
@@ -437,14 +439,14 @@ impl<'de> serde::de::Visitor<'de> for FilterChoices<'_> {
             let raw: &RawValue = map.next_value()?;
             if let Some(value) = plain_text::<Id>(raw) {
                 let filter = compact_str::format_compact!("{}:{value}", &*name);
-                self.0.draft.push_filter(filter);
+                self.0.draft.push_filter(&filter);
             }
         }
         Ok(())
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        self.0.draft.push_filter(Id::from(text));
+        self.0.draft.push_filter(text);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::wire::event::timestamp;
 use crate::wire::json::value::{
     Choice, IdText, List, Number, Object, TakeEntries, TakeFields, Text, Time,
 };
-use crate::wire::json::{malformed, plain_text};
+use crate::wire::json::{malformed, plain_text, sentence};
 use crate::wire::{item, proto};
 
 /// The change of an item in this text.
@@ -47,7 +47,7 @@ impl Reader {
             stage,
             reason,
             field: self.place.clone(),
-            detail: format!("`{}`: {error}", self.place),
+            detail: format!("`{}`: {}", self.place, sentence(error)),
         }
     }
 
@@ -72,9 +72,10 @@ impl Reader {
             }
             "stock" => {
                 let number: Number = map.next_value()?;
-                self.item.stock = match number {
-                    Number::Absent => None,
-                    number => Some(number.count().map_err(|why| self.out_of_range(why))?),
+                self.item.stock = if matches!(number, Number::Absent) {
+                    None
+                } else {
+                    Some(number.count().map_err(|why| self.out_of_range(why))?)
                 };
             }
             "created_at" => {

@@ -178,7 +178,7 @@ fn no_batch(list: &str, error: &serde_json::Error) -> Rejection {
             stage: Stage::Schema,
             reason: RejectionReason::WrongType,
             field: list.to_owned(),
-            detail: error.to_string(),
+            detail: sentence(error),
         };
     }
     malformed(error)
@@ -200,7 +200,22 @@ fn malformed(error: &serde_json::Error) -> Rejection {
         stage: Stage::Parse,
         reason: RejectionReason::MalformedJson,
         field: String::new(),
-        detail: format!("not JSON: {error}"),
+        detail: format!("not JSON: {}", sentence(error)),
+    }
+}
+
+/// What is wrong and where; a hostile value in it is cut.
+fn sentence(error: &serde_json::Error) -> String {
+    const CHARS_MAX: usize = 200;
+    let whole = error.to_string();
+    match whole.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!(
+            "{}… at line {} column {}",
+            whole.get(..end).unwrap_or_default(),
+            error.line(),
+            error.column()
+        ),
+        None => whole,
     }
 }
 

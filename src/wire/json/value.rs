@@ -93,7 +93,7 @@ pub(super) enum Number {
     /// Any other number.
     Other(f64),
     /// A text that holds no number.
-    NoNumber(String),
+    Unreadable(String),
 }
 
 impl Number {
@@ -104,7 +104,7 @@ impl Number {
             Self::Absent => Ok(None),
             Self::Whole(value) => Ok(Some(value as f64)),
             Self::Other(value) => Ok(Some(value)),
-            Self::NoNumber(text) => Err(format!("{text:?} is no number")),
+            Self::Unreadable(text) => Err(format!("{text:?} is no number")),
         }
     }
 
@@ -123,7 +123,7 @@ impl Number {
                 Ok(value as u64)
             }
             Self::Other(value) => Err(format!("{value} is no whole number from 0 on")),
-            Self::NoNumber(text) => Err(format!("{text:?} is no number")),
+            Self::Unreadable(text) => Err(format!("{text:?} is no number")),
         }
     }
 }
@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for Number {
                     return Ok(Number::Whole(whole));
                 }
                 Ok(trimmed.parse().map_or_else(
-                    |_| Number::NoNumber(text.chars().take(60).collect()),
+                    |_| Number::Unreadable(text.chars().take(60).collect()),
                     Number::Other,
                 ))
             }
@@ -179,7 +179,7 @@ pub(super) enum Time {
     /// A time.
     At(Millis),
     /// Something else; its text.
-    NoTime(String),
+    Unreadable(String),
 }
 
 impl Time {
@@ -188,7 +188,7 @@ impl Time {
         match self {
             Self::Absent => Ok(None),
             Self::At(time) => Ok(Some(time)),
-            Self::NoTime(text) => Err(format!(
+            Self::Unreadable(text) => Err(format!(
                 "{text:?} is neither RFC 3339, as in 2026-03-01T12:30:05.250Z, nor milliseconds since 1970"
             )),
         }
@@ -211,8 +211,10 @@ impl<'de> Deserialize<'de> for Time {
             }
 
             fn visit_u64<E: Error>(self, ms: u64) -> Result<Time, E> {
-                Ok(i64::try_from(ms)
-                    .map_or_else(|_| Time::NoTime(ms.to_string()), |ms| Time::At(Millis(ms))))
+                Ok(i64::try_from(ms).map_or_else(
+                    |_| Time::Unreadable(ms.to_string()),
+                    |ms| Time::At(Millis(ms)),
+                ))
             }
 
             #[expect(clippy::cast_possible_truncation, reason = "saturates; refused later")]
@@ -226,7 +228,10 @@ impl<'de> Deserialize<'de> for Time {
                     return Ok(Time::Absent);
                 }
                 let time = time::parse(trimmed).or_else(|| trimmed.parse().ok().map(Millis));
-                Ok(time.map_or_else(|| Time::NoTime(text.chars().take(60).collect()), Time::At))
+                Ok(time.map_or_else(
+                    || Time::Unreadable(text.chars().take(60).collect()),
+                    Time::At,
+                ))
             }
 
             fn visit_unit<E: Error>(self) -> Result<Time, E> {
