@@ -15,6 +15,7 @@ pub mod trigger;
 pub mod answer;
 pub mod profile;
 pub mod dead_letter;
+pub mod datasets;
 pub mod proto;
 
 pub use self::check::{

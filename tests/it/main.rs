@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod datasets;
 mod log_crash;
 mod page;
 mod shop;

@@ -662,10 +662,10 @@ fn any_event() -> impl Strategy<Value = Event> {
                 };
                 need(EventKind::SearchQuery, |details| details.query = "q".into());
                 need(EventKind::FilterSelection, |details| {
-                    details.filters.push("f".into())
+                    details.filters.push("f".into());
                 });
                 need(EventKind::ConsentChange, |details| {
-                    details.consent.marketing = Some(false)
+                    details.consent.marketing = Some(false);
                 });
                 need(EventKind::Identify, |details| details.visitor = "v".into());
                 Event {
