@@ -10,6 +10,7 @@ use crate::engine::catalog::{Catalog, ListKey, Lists, Member, Offer, Prices};
 use crate::engine::interner::Interner;
 use crate::engine::items::Items;
 use crate::engine::profile::{Population, Profiles};
+use crate::engine::recommend::Workspaces;
 
 /// The shared state. Every part locks for itself and briefly; no lock is held while another part's is taken, but
 /// that a profile's may be held while an item's is.
@@ -24,6 +25,8 @@ pub(crate) struct State {
     pub(crate) catalog: Catalog,
     pub(crate) counts: Items,
     pub(crate) lists: Lists,
+    /// Memory of the readers; no part of what is known.
+    pub(crate) workspaces: Workspaces,
     prices: RwLock<Prices>,
     population: RwLock<Population>,
     position: AtomicU64,
@@ -42,6 +45,7 @@ impl State {
             catalog: Catalog::default(),
             counts: Items::new(config.items.clone()),
             lists: Lists::default(),
+            workspaces: Workspaces::default(),
             prices: RwLock::default(),
             population: RwLock::default(),
             position: AtomicU64::new(0),

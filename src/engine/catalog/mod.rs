@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::{Buf, BufMut};
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use self::lists::{ListKey, Lists, Member, Offer};
+pub(crate) use self::lists::{LIST_MAX, ListKey, Lists, Member, Offer};
 pub(crate) use self::prices::Prices;
 use crate::domain::{Id, Item, ItemPatch, Millis, Money};
 use crate::engine::codec::{self, Corrupt};
