@@ -7,8 +7,10 @@
 )]
 
 mod datasets;
+mod kill;
 mod log_crash;
 mod page;
+mod process;
 mod shop;
 mod sim_disk;
 mod tidy;

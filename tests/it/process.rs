@@ -1,0 +1,65 @@
+//! The real program as a child process, for tests that kill it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A running `impulse serve` on ports of its own. It is killed when this value goes.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    /// Its first line of output.
+    pub(crate) started: serde_json::Value,
+}
+
+impl Process {
+    /// Starts the server and waits until it serves.
+    pub(crate) fn serve(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_impulse"))
+            .args([
+                "serve",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--http-listen",
+                "127.0.0.1:0",
+            ])
+            .args(["--output", "json", "--data-dir"])
+            .arg(data_dir)
+            .envs(environment.iter().copied())
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a pipe was asked for");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("the program says where it serves");
+        let started = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("no start line but {line:?}: {error}"));
+        Self { child, started }
+    }
+
+    /// Where gRPC is served, as a client wants it.
+    pub(crate) fn grpc(&self) -> String {
+        format!(
+            "http://{}",
+            self.started["grpc"].as_str().expect("an address")
+        )
+    }
+
+    /// kill -9, and waits for the end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child ends");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
