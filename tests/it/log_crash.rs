@@ -4,484 +4,51 @@
 //! of it, with what was not synced kept, lost, cut, reordered or torn at each sector, and what recovery finds is
 //! compared with what was written and what was acknowledged.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use impulse::stream::embedded::Repair;
 
-use impulse::domain::{Millis, Position, Seq};
-use impulse::stream::embedded::{
-    AppendError, Config, Damage, DataDir, Entry, FrameBuilder, OpenError, ReadError, Recovery,
-    Repair, SegmentRetention, Sequences, SnapshotError, Store, Topic, TopicConfig,
-};
-
+use crate::log_model::{Acknowledge, Plan, Progress, Session, Trouble, check, record};
 use crate::sim_disk::{Faults, Op, Random, SECTOR_BYTES, SimDisk, State, Unsynced};
 
-/// Frames of a run, of about ten records each.
+/// Frames of the run, of about ten records each.
 const FRAMES: usize = 500;
-/// Frames between two snapshots.
-const SNAPSHOT_FRAMES: usize = 45;
 
-/// What one step leaves behind.
-#[derive(Clone, Debug)]
-enum Put {
-    Input(i64, bool, Vec<u8>),
-    Tick(i64, bool),
-    Trigger(Vec<u8>),
-    DeadLetter(Vec<u8>),
-    SourcePosition(u32, u64),
-}
-
-/// What a run writes, and what is true after each frame of it.
-struct Plan {
-    frames: Vec<Vec<Put>>,
-    /// After each frame, beginning with none.
-    ends: Vec<Sequences>,
-    digests: Vec<u64>,
-    topics: [Vec<(Millis, Vec<u8>)>; 3],
-}
-
-/// When a run acknowledges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Acknowledge {
-    AfterSync,
-    /// As in `os` mode; in `sync` mode a bug.
-    AfterWrite,
-}
-
-/// The state of an engine that only remembers what it was given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Fold {
-    at: Sequences,
-    digest: u64,
-}
-
-/// Frames of the plan at a crash: acknowledged at least, begun at most.
+/// What was met on the way: a test that meets none of it proves nothing.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
-    acknowledged: usize,
-    begun: usize,
+struct Met {
+    crashes: u64,
+    torn_tails: u64,
+    frames_behind_torn_ones: u64,
+    topic_records_rebuilt: u64,
+    from_snapshots: u64,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("cannot open: {0}")]
-    Open(#[from] OpenError),
-    #[error("cannot read: {0}")]
-    Read(#[from] ReadError),
-    #[error("cannot append: {0}")]
-    Append(#[from] AppendError),
-    #[error("snapshot: {0}")]
-    Snapshot(#[from] SnapshotError),
-    #[error("{0}")]
-    Wrong(String),
-}
-
-fn path() -> &'static Path {
-    Path::new("shop/data")
-}
-
-fn config() -> Config {
-    let topic = TopicConfig {
-        segment_bytes: 4 << 10,
-        bytes_max: 24 << 10,
-        ..TopicConfig::default()
-    };
-    Config {
-        segment_bytes: 48 << 10,
-        segment_retention: SegmentRetention::Remove,
-        triggers: topic.clone(),
-        dead_letters: topic.clone(),
-        late: topic,
-    }
-}
-
-fn time(frame: usize) -> Millis {
-    Millis(1_700_000_000_000 + i64::try_from(frame).unwrap() * 40)
-}
-
-impl Plan {
-    fn new(frames: usize, seed: u64) -> Self {
-        let mut random = Random::new(seed);
-        let mut plan = Self {
-            frames: Vec::new(),
-            ends: vec![Sequences::default()],
-            digests: vec![0],
-            topics: [Vec::new(), Vec::new(), Vec::new()],
-        };
-        let mut builder = FrameBuilder::new();
-        let mut fold = Fold::default();
-        for frame in 0..frames {
-            let puts = plan_frame(frame, &mut random);
-            build(&mut builder, fold.at, frame, &puts);
-            for entry in builder.frame().entries() {
-                fold.add(&entry);
-                plan.remember(&entry, time(frame));
-            }
-            fold.at = builder.after();
-            plan.frames.push(puts);
-            plan.ends.push(fold.at);
-            plan.digests.push(fold.digest);
-        }
-        plan
-    }
-
-    fn remember(&mut self, entry: &Entry<'_>, time: Millis) {
-        let [triggers, dead_letters, late] = &mut self.topics;
-        match *entry {
-            Entry::Trigger { bytes, .. } => triggers.push((time, bytes.to_vec())),
-            Entry::DeadLetter { bytes, .. } => dead_letters.push((time, bytes.to_vec())),
-            Entry::Input {
-                received,
-                late: Some(_),
-                bytes,
-                ..
-            } => late.push((received, bytes.to_vec())),
-            _ => {}
-        }
-    }
-}
-
-fn plan_frame(frame: usize, random: &mut Random) -> Vec<Put> {
-    let text = |random: &mut Random, what: &str, bytes: u64| {
-        let size = usize::try_from(40 + random.below(bytes)).unwrap();
-        let mut text = format!("{what} {frame} {} ", random.below(1 << 40)).into_bytes();
-        text.resize(size.max(text.len()), b'.');
-        text
-    };
-    let now = time(frame).0;
-    // Now and then a step in which everything was refused: it moves no position.
-    if frame % 23 == 5 {
-        return vec![Put::DeadLetter(text(random, "letter", 700))];
-    }
-    let mut puts = Vec::new();
-    if frame % 3 == 0 {
-        puts.push(Put::Tick(now, frame % 2 == 0));
-    }
-    for _ in 0..=random.below(20) {
-        let received = now + i64::try_from(random.below(50)).unwrap();
-        let is_late = random.below(12) == 0;
-        puts.push(Put::Input(received, is_late, text(random, "event", 120)));
-        match random.below(14) {
-            0 => puts.push(Put::Trigger(text(random, "trigger", 200))),
-            1 => puts.push(Put::DeadLetter(text(random, "letter", 200))),
-            2 => puts.push(Put::SourcePosition(3, frame as u64)),
-            _ => {}
-        }
-    }
-    puts
-}
-
-fn build(builder: &mut FrameBuilder, end: Sequences, frame: usize, puts: &[Put]) {
-    builder.begin(end, time(frame));
-    for put in puts {
-        match put {
-            Put::Input(received, late, bytes) => {
-                builder.input(Millis(*received), *late, bytes);
-            }
-            Put::Tick(wall, caught_up) => {
-                builder.tick(Millis(*wall), *caught_up);
-            }
-            Put::Trigger(bytes) => {
-                builder.trigger(bytes);
-            }
-            Put::DeadLetter(bytes) => {
-                builder.dead_letter(bytes);
-            }
-            Put::SourcePosition(partition, offset) => builder.source_position(*partition, *offset),
-        }
-    }
-}
-
-impl Fold {
-    fn add(&mut self, entry: &Entry<'_>) {
-        // The order, the numbers and the bytes of everything count.
-        let text = format!("{:x} {entry:?}", self.digest);
-        let low = crc32c::crc32c(text.as_bytes());
-        let high = crc32c::crc32c_append(!low, text.as_bytes());
-        self.digest = u64::from(high) << 32 | u64::from(low);
-    }
-
-    fn is_behind(&self, after: Sequences) -> bool {
-        self.at.position < after.position
-            || self.at.trigger < after.trigger
-            || self.at.dead_letter < after.dead_letter
-            || self.at.late < after.late
-    }
-}
-
-/// A store in use, with the engine's state.
-struct Session {
-    store: Store,
-    recovery: Recovery,
-    fold: Fold,
-    /// Frames that are written and not yet durable.
-    waiting: Vec<FrameBuilder>,
-    spare: Vec<FrameBuilder>,
-    /// The next frame of the plan.
-    next: usize,
-}
-
-impl Session {
-    fn open(disk: &SimDisk, repair: Repair) -> Result<Self, Trouble> {
-        let dir = DataDir::open_on(Arc::new(disk.clone()), path())?;
-        let mut fold = Fold::default();
-        let mut snapshot = None;
-        for info in dir.snapshots()? {
-            if let Ok(digest) = load(&dir, &info) {
-                fold = Fold {
-                    at: info.sequences,
-                    digest,
-                };
-                snapshot = Some(info);
-                break;
-            }
-        }
-        let (store, recovery) = Store::open(&dir, &config(), snapshot.as_ref(), repair)?;
-        store.log.replay(fold.at.position, |frame| {
-            if fold.is_behind(frame.after()) {
-                if frame.before() != fold.at {
-                    return Err(Trouble::Wrong(format!("gap before {:?}", frame.before())));
-                }
-                frame.entries().for_each(|entry| fold.add(&entry));
-                fold.at = frame.after();
-            }
-            Ok(())
-        })?;
-        Ok(Self {
-            store,
-            recovery,
-            fold,
-            waiting: Vec::new(),
-            spare: Vec::new(),
-            next: 0,
-        })
-    }
-
-    /// Writes the frames of the plan up to `to`.
-    fn run(
-        &mut self,
-        disk: &SimDisk,
-        plan: &Plan,
-        to: usize,
-        acknowledge: Acknowledge,
-    ) -> Result<(), Trouble> {
-        let mut random = Random::new(self.next as u64);
-        while self.next < to {
-            let frame = self.next;
-            disk.note(note(false, frame + 1));
-            let mut builder = self.spare.pop().unwrap_or_default();
-            build(
-                &mut builder,
-                self.store.log.end(),
-                frame,
-                &plan.frames[frame],
-            );
-            retry(|| self.store.log.append(&mut builder).map(|_| ()))?;
-            for entry in builder.frame().entries() {
-                self.fold.add(&entry);
-            }
-            self.fold.at = builder.after();
-            self.waiting.push(builder);
-            self.next += 1;
-            if acknowledge == Acknowledge::AfterWrite {
-                disk.note(note(true, self.next));
-            }
-            if random.below(3) == 0 || self.waiting.len() > 4 {
-                self.commit(disk)?;
-            }
-            if self.next.is_multiple_of(SNAPSHOT_FRAMES) {
-                self.snapshot(time(frame))?;
-            }
-        }
-        self.commit(disk)
-    }
-
-    /// Makes what waits durable, acknowledges it and delivers it.
-    fn commit(&mut self, disk: &SimDisk) -> Result<(), Trouble> {
-        self.store
-            .log
-            .sync_handle()
-            .sync()
-            .map_err(AppendError::from)?;
-        disk.note(note(true, self.next));
-        for builder in self.waiting.drain(..) {
-            retry(|| self.store.topics.append(&builder.frame()))?;
-            self.spare.push(builder);
-        }
-        Ok(())
-    }
-
-    fn snapshot(&mut self, now: Millis) -> Result<(), Trouble> {
-        match self.write_snapshot(now) {
-            Err(Trouble::Snapshot(SnapshotError::DiskFull { .. })) => return Ok(()),
-            written => written?,
-        }
-        let removed = self.store.retention.run(now);
-        removed.map_err(|error| Trouble::Wrong(format!("retention: {error}")))?;
-        Ok(())
-    }
-
-    fn write_snapshot(&mut self, now: Millis) -> Result<(), Trouble> {
-        let mut writer = self.store.snapshots.begin(self.store.log.mark(), now)?;
-        writer.chunk(&self.fold.digest.to_le_bytes())?;
-        writer.chunk(&[7; 3_000])?;
-        writer.finish()?;
-        Ok(())
-    }
-}
-
-fn load(dir: &DataDir, info: &impulse::stream::embedded::SnapshotInfo) -> Result<u64, Trouble> {
-    let mut reader = dir.read_snapshot(info)?;
-    let mut digest = 0;
-    let mut chunks = 0;
-    while let Some(chunk) = reader.next_chunk()? {
-        if chunks == 0 {
-            digest = u64::from_le_bytes(chunk.try_into().unwrap());
-        }
-        chunks += 1;
-    }
-    assert_eq!(chunks, 2, "a snapshot gives back its chunks");
-    Ok(digest)
-}
-
-fn retry(mut attempt: impl FnMut() -> Result<(), AppendError>) -> Result<(), AppendError> {
-    loop {
-        match attempt() {
-            Err(AppendError::DiskFull { .. }) => {}
-            done => return done,
-        }
-    }
-}
-
-fn note(is_acknowledged: bool, frames: usize) -> u64 {
-    (frames as u64) << 1 | u64::from(is_acknowledged)
-}
-
-impl Progress {
-    fn note(&mut self, op: &Op) {
-        if let Op::Note(note) = op {
-            let frames = usize::try_from(note >> 1).unwrap();
-            if note & 1 == 1 {
-                self.acknowledged = frames;
-            } else {
-                self.begun = frames;
-            }
-        }
-    }
-}
-
-/// Recovers and compares; the session and how many frames of the plan are there.
-fn check(
-    disk: &SimDisk,
-    plan: &Plan,
-    progress: Progress,
-    repair: Repair,
-) -> Result<Session, Trouble> {
-    let mut session = Session::open(disk, repair)?;
-    let end = session.store.log.end();
-    let wrong = |what: String| Err(Trouble::Wrong(what));
-    let Some(frames) = plan.ends.iter().position(|other| *other == end) else {
-        return wrong(format!("the log ends at {end:?}, where no frame does"));
-    };
-    if frames < progress.acknowledged {
-        return wrong(format!(
-            "{} frames acknowledged, {frames} there",
-            progress.acknowledged
-        ));
-    }
-    if frames > progress.begun {
-        return wrong(format!("{} frames begun, {frames} there", progress.begun));
-    }
-    if session.fold.at != end || session.fold.digest != plan.digests[frames] {
-        return wrong(format!(
-            "the state after frame {frames} is not what was written"
-        ));
-    }
-    for (topic, expected) in Topic::ALL.into_iter().zip(&plan.topics) {
-        check_topic(&session, topic, expected, end)?;
-    }
-    session.next = frames;
-    Ok(session)
-}
-
-fn check_topic(
-    session: &Session,
-    topic: Topic,
-    expected: &[(Millis, Vec<u8>)],
-    end: Sequences,
-) -> Result<(), Trouble> {
-    let wrong = |what: String| Err(Trouble::Wrong(format!("{}: {what}", topic.name())));
-    let wanted = match topic {
-        Topic::Triggers => end.trigger,
-        Topic::DeadLetters => end.dead_letter,
-        Topic::Late => end.late,
-    };
-    let reader = session.store.topics.reader(topic);
-    if reader.newest() != wanted {
-        return wrong(format!(
-            "ends at {}, the main log at {wanted}",
-            reader.newest()
-        ));
-    }
-    let mut next: Seq = 1;
-    let mut bytes = 0;
-    loop {
-        let page = reader.read(next, 50, 10_000)?;
-        if next == 1 {
-            next = page.oldest;
-        }
-        if page.records.is_empty() {
-            break;
-        }
-        for record in page.records {
-            let (time, content) = &expected[usize::try_from(record.seq - 1).unwrap()];
-            if record.seq != next || record.time != *time || record.bytes != *content {
-                return wrong(format!("{next} expected, {record:?} found"));
-            }
-            bytes += content.len();
-            next += 1;
-        }
-    }
-    if next != wanted + 1 {
-        return wrong(format!("read up to {next}, not {wanted}"));
-    }
-    let all: usize = expected
-        .iter()
-        .take(usize::try_from(wanted).unwrap())
-        .map(|(_, b)| b.len())
-        .sum();
-    if bytes < all.min(12 << 10) {
-        return wrong(format!("only {bytes} bytes of {all} are kept"));
-    }
-    Ok(())
-}
-
-/// A recorded run from an empty disk.
-fn record(plan: &Plan, acknowledge: Acknowledge, faults: Faults) -> (SimDisk, Result<(), Trouble>) {
-    let disk = SimDisk::new(State::default(), faults);
-    let ran = Session::open(&disk, Repair::Refuse)
-        .and_then(|mut session| session.run(&disk, plan, plan.frames.len(), acknowledge));
-    (disk, ran)
-}
-
-/// Crashes before and after every operation of a run, and compares after each; how many crashes, and what was wrong.
+/// Crashes before and after every operation of a run, in each of the ways that `ways` gives, and compares what is
+/// found. Gives what was met and what was wrong.
 fn crash_everywhere(
     trace: &[Op],
     plan: &Plan,
-    mut ways: impl FnMut(usize, Option<&Op>, &State, &mut Random) -> Vec<State>,
-    mut after: impl FnMut(usize, &State, &SimDisk, Progress, Session) -> Result<(), Trouble>,
-) -> (usize, Vec<String>) {
+    ways: impl Fn(usize, Option<&Op>, &State, &mut Random) -> Vec<State>,
+    is_acknowledgement_binding: bool,
+    mut after: impl FnMut(u64, &State, &SimDisk, Progress, Session) -> Result<(), Trouble>,
+) -> (Met, Vec<String>) {
     let mut random = Random::new(1);
     let mut state = State::default();
     let mut progress = Progress::default();
-    let mut points = 0;
+    let mut met = Met::default();
     let mut wrong = Vec::new();
     for site in 0..=trace.len() {
         let before = site.checked_sub(1).map(|last| &trace[last]);
+        let mut bound = progress;
+        if !is_acknowledgement_binding {
+            bound.acknowledged = 0;
+        }
         for crashed in ways(site, before, &state, &mut random) {
-            points += 1;
+            met.crashes += 1;
             let disk = SimDisk::new(crashed.clone(), Faults::default());
-            let outcome = check(&disk, plan, progress, Repair::Refuse)
-                .and_then(|session| after(site, &crashed, &disk, progress, session));
+            let outcome = check(&disk, plan, bound, Repair::Refuse).and_then(|session| {
+                met.count(&session);
+                after(met.crashes, &crashed, &disk, bound, session)
+            });
             if let Err(trouble) = outcome {
                 wrong.push(format!("before operation {site} {progress:?}: {trouble}"));
             }
@@ -491,22 +58,40 @@ fn crash_everywhere(
             progress.note(op);
         }
     }
-    (points, wrong)
+    (met, wrong)
 }
 
-/// Every way in which a power can be lost at a site, with the crash of the process alone.
-fn all_ways(site: usize, before: Option<&Op>, state: &State, random: &mut Random) -> Vec<State> {
-    if matches!(before, Some(Op::Note(_))) {
-        return Vec::new();
+impl Met {
+    fn count(&mut self, session: &Session) {
+        let recovery = &session.recovery;
+        self.torn_tails += recovery.torn_tails;
+        self.frames_behind_torn_ones += recovery.torn_frames;
+        self.topic_records_rebuilt += recovery.topic_records_rebuilt;
+        self.from_snapshots += u64::from(recovery.snapshot > 0);
+        assert!(
+            recovery.dropped.is_empty(),
+            "nothing is dropped without --repair"
+        );
     }
-    let mut ways = vec![state.clone()];
+}
+
+/// The death of the process alone.
+fn process_dies(_: usize, before: Option<&Op>, state: &State, _: &mut Random) -> Vec<State> {
+    match before {
+        Some(Op::Note(_)) => Vec::new(),
+        _ => vec![state.clone()],
+    }
+}
+
+/// Every way in which the power can fail at a site.
+fn power_fails(site: usize, before: Option<&Op>, state: &State, random: &mut Random) -> Vec<State> {
     let unsynced = match site % 4 {
         0 => Unsynced::Lost,
         1 => Unsynced::Prefix,
         2 => Unsynced::Some,
         _ => Unsynced::Kept,
     };
-    ways.push(state.after_power_loss(unsynced, random));
+    let mut ways = vec![state.after_power_loss(unsynced, random)];
     if let Some(Op::Write(_, _, bytes)) = before {
         for sectors in 0..bytes.len().div_ceil(SECTOR_BYTES) {
             ways.push(state.after_power_loss(Unsynced::Torn(sectors), random));
@@ -515,7 +100,15 @@ fn all_ways(site: usize, before: Option<&Op>, state: &State, random: &mut Random
     ways
 }
 
-fn no_more(_: usize, _: &State, _: &SimDisk, _: Progress, _: Session) -> Result<(), Trouble> {
+fn either(site: usize, before: Option<&Op>, state: &State, random: &mut Random) -> Vec<State> {
+    let mut ways = process_dies(site, before, state, random);
+    if !ways.is_empty() {
+        ways.extend(power_fails(site, before, state, random));
+    }
+    ways
+}
+
+fn no_more(_: u64, _: &State, _: &SimDisk, _: Progress, _: Session) -> Result<(), Trouble> {
     Ok(())
 }
 
@@ -533,26 +126,17 @@ fn nothing_acknowledged_is_lost_wherever_it_crashes() {
     let plan = Plan::new(FRAMES, 11);
     let (disk, ran) = record(&plan, Acknowledge::AfterSync, Faults::default());
     ran.unwrap();
-    let trace = disk.trace();
-    let mut nth = 0;
     let mut nested = 0;
-    let (points, wrong) = crash_everywhere(
-        &trace,
+    let (met, wrong) = crash_everywhere(
+        &disk.trace(),
         &plan,
-        all_ways,
-        |_, crashed, disk, progress, mut session| {
-            nth += 1;
-            // The log that was recovered takes more, and is recovered again.
-            if nth % 17 == 0 {
-                let to = (session.next + 7).min(plan.frames.len());
-                session.run(disk, &plan, to, Acknowledge::AfterSync)?;
-                drop(session);
-                let done = Progress {
-                    acknowledged: to,
-                    begun: to,
-                };
-                check(disk, &plan, done, Repair::Refuse)?;
-            } else if nth % 29 == 0 {
+        either,
+        true,
+        |nth, crashed, disk, progress, session| {
+            if nth % 23 == 0 {
+                nested += 1;
+                go_on_and_lose_power(disk, &plan, session)?;
+            } else if nth % 97 == 0 {
                 drop(session);
                 nested += crash_in_recovery(crashed, &disk.trace(), &plan, progress)?;
             }
@@ -560,12 +144,27 @@ fn nothing_acknowledged_is_lost_wherever_it_crashes() {
         },
     );
     let records = plan.ends[FRAMES].position;
-    println!("{points} crashes of a run of {records} records, {nested} more in recoveries");
+    println!("a run of {records} records: {met:?}, and {nested} crashes after or in recovery");
     assert_none(&wrong);
-    assert!(
-        records >= 4_500 && points >= 1_000,
-        "{records} records, {points} points"
-    );
+    assert!(records >= 4_500 && met.crashes >= 1_000);
+    assert!(met.torn_tails > 0 && met.frames_behind_torn_ones > 0);
+    assert!(met.topic_records_rebuilt > 0 && met.from_snapshots > 0);
+}
+
+/// What was recovered goes on, with snapshots and retention, until the power fails.
+fn go_on_and_lose_power(disk: &SimDisk, plan: &Plan, mut session: Session) -> Result<(), Trouble> {
+    let to = (session.next + 50).min(plan.frames.len());
+    session.run(disk, plan, to, Acknowledge::AfterSync)?;
+    drop(session);
+    let mut random = Random::new(to as u64);
+    let lost = disk.state().after_power_loss(Unsynced::Lost, &mut random);
+    check(
+        &SimDisk::new(lost, Faults::default()),
+        plan,
+        Progress::all(to),
+        Repair::Refuse,
+    )?;
+    Ok(())
 }
 
 /// Crashes at every operation of a recovery that began with `crashed`; how many.
@@ -574,7 +173,7 @@ fn crash_in_recovery(
     trace: &[Op],
     plan: &Plan,
     progress: Progress,
-) -> Result<usize, Trouble> {
+) -> Result<u64, Trouble> {
     let mut random = Random::new(trace.len() as u64);
     let mut state = crashed.clone();
     let mut points = 0;
@@ -592,4 +191,65 @@ fn crash_in_recovery(
         }
     }
     Ok(points)
+}
+
+#[test]
+fn acknowledged_after_write_survives_the_death_of_the_process() {
+    let plan = Plan::new(150, 12);
+    let (disk, ran) = record(&plan, Acknowledge::AfterWrite, Faults::default());
+    ran.unwrap();
+    let (met, wrong) = crash_everywhere(&disk.trace(), &plan, process_dies, true, no_more);
+    println!("{met:?}");
+    assert_none(&wrong);
+}
+
+#[test]
+fn acknowledged_after_write_is_whole_after_a_power_loss_though_some_may_be_missing() {
+    let plan = Plan::new(150, 13);
+    let (disk, ran) = record(&plan, Acknowledge::AfterWrite, Faults::default());
+    ran.unwrap();
+    let (met, wrong) = crash_everywhere(
+        &disk.trace(),
+        &plan,
+        power_fails,
+        false,
+        |nth, _, disk, _, session| {
+            if nth % 11 == 0 {
+                go_on_and_lose_power(disk, &plan, session)?;
+            }
+            Ok(())
+        },
+    );
+    println!("{met:?}");
+    assert_none(&wrong);
+}
+
+#[test]
+fn acknowledging_before_fsync_is_caught() {
+    let plan = Plan::new(60, 14);
+    let (disk, ran) = record(&plan, Acknowledge::AfterWrite, Faults::default());
+    ran.unwrap();
+    let (_, wrong) = crash_everywhere(&disk.trace(), &plan, power_fails, true, no_more);
+    let lost = wrong
+        .iter()
+        .filter(|trouble| trouble.contains("frames acknowledged"))
+        .count();
+    assert!(lost > 10, "{lost} losses seen");
+}
+
+#[test]
+fn a_disk_that_lies_about_fsync_is_caught() {
+    let plan = Plan::new(60, 15);
+    let faults = Faults {
+        is_lying: true,
+        ..Faults::default()
+    };
+    let (disk, ran) = record(&plan, Acknowledge::AfterSync, faults);
+    ran.unwrap();
+    let (met, wrong) = crash_everywhere(&disk.trace(), &plan, power_fails, true, no_more);
+    assert!(
+        wrong.len() as u64 > met.crashes / 10,
+        "{} of {met:?}",
+        wrong.len()
+    );
 }

@@ -9,6 +9,9 @@
 mod datasets;
 mod kill;
 mod log_crash;
+mod log_faults;
+mod log_model;
+mod log_readers;
 mod page;
 mod process;
 mod shop;

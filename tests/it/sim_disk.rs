@@ -83,10 +83,10 @@ pub(crate) struct Faults {
 
 #[derive(Clone, Debug, Default)]
 struct Inode {
-    /// What reading gives.
-    now: Vec<u8>,
+    /// What reading gives. Shared between copies of the disk until it changes.
+    now: Arc<Vec<u8>>,
     /// What is on the platter.
-    durable: Vec<u8>,
+    durable: Arc<Vec<u8>>,
     /// Writes and truncates since.
     pending: Vec<Op>,
 }
@@ -122,13 +122,13 @@ impl State {
         match op {
             Op::Write(file, ..) | Op::Truncate(file, _) => {
                 let inode = self.inodes.entry(*file).or_default();
-                change(&mut inode.now, op, &mut |_| true);
+                change(Arc::make_mut(&mut inode.now), op, &mut |_| true);
                 inode.pending.push(op.clone());
             }
             Op::SyncData(file) => {
                 let inode = self.inodes.entry(*file).or_default();
                 for op in std::mem::take(&mut inode.pending) {
-                    change(&mut inode.durable, &op, &mut |_| true);
+                    change(Arc::make_mut(&mut inode.durable), &op, &mut |_| true);
                 }
             }
             Op::Create(..) | Op::Rename(..) | Op::Remove(_) => {
@@ -166,7 +166,7 @@ impl State {
             let inode = self.inodes.get(id).cloned().unwrap_or_default();
             let mut bytes = inode.durable;
             for op in survivors(&inode.pending, unsynced, random) {
-                change(&mut bytes, op, &mut |_| true);
+                change(Arc::make_mut(&mut bytes), op, &mut |_| true);
             }
             let torn = inode
                 .pending
@@ -174,13 +174,17 @@ impl State {
                 .filter(|op| matches!(op, Op::Write(..)));
             match (torn, unsynced) {
                 (Some(op), Unsynced::Torn(sectors)) => {
-                    change(&mut bytes, op, &mut |sector| sector < sectors);
+                    change(Arc::make_mut(&mut bytes), op, &mut |sector| {
+                        sector < sectors
+                    });
                 }
-                (Some(op), Unsynced::Some) => change(&mut bytes, op, &mut |_| random.below(2) == 0),
+                (Some(op), Unsynced::Some) => {
+                    change(Arc::make_mut(&mut bytes), op, &mut |_| random.below(2) == 0)
+                }
                 _ => {}
             }
             let inode = Inode {
-                now: bytes.clone(),
+                now: Arc::clone(&bytes),
                 durable: bytes,
                 pending: Vec::new(),
             };
@@ -195,15 +199,15 @@ impl State {
     pub(crate) fn files(&self, part: &str) -> Vec<(PathBuf, Vec<u8>)> {
         let is_wanted = |path: &&PathBuf| path.to_string_lossy().contains(part);
         let names = self.names.keys().filter(is_wanted);
-        let content = |path: &PathBuf| self.inodes[&self.names[path]].now.clone();
+        let content = |path: &PathBuf| self.inodes[&self.names[path]].now.to_vec();
         names.map(|path| (path.clone(), content(path))).collect()
     }
 
     /// Flips a bit of a file.
     pub(crate) fn flip(&mut self, path: &Path, byte: usize, bit: u64) {
         let inode = self.inodes.get_mut(&self.names[path]).unwrap();
-        inode.now[byte] ^= 1 << bit;
-        inode.durable.clone_from(&inode.now);
+        Arc::make_mut(&mut inode.now)[byte] ^= 1 << bit;
+        inode.durable = Arc::clone(&inode.now);
         inode.pending.clear();
     }
 

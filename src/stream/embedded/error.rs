@@ -209,6 +209,18 @@ pub enum SnapshotError {
 }
 
 impl ReadError {
+    /// Of a segment whose header cannot be read.
+    pub(super) fn header_damage(path: &Path, first: u64) -> Self {
+        Self::Damaged(Damage {
+            file: path.to_owned(),
+            offset: 0,
+            detail: "the header of the segment is not readable".to_owned(),
+            bytes: 0,
+            frames_behind: 0,
+            last_good: first.saturating_sub(1),
+        })
+    }
+
     pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {

@@ -1,6 +1,6 @@
 //! The main log: what it says has happened, and nothing else has.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -384,19 +384,7 @@ impl LogMark {
 fn open_segment(dir: &DataDir, first: u64) -> Result<Segment, ReadError> {
     let folder = dir.log_dir();
     let opened = Segment::open(dir.disk(), &folder, first, OpenMode::Read)?;
-    opened.ok_or_else(|| ReadError::Damaged(header_damage(&folder, first)))
-}
-
-/// The damage of a segment whose header cannot be read.
-fn header_damage(folder: &Path, first: u64) -> Damage {
-    Damage {
-        file: segment_path(folder, first),
-        offset: 0,
-        detail: "the header of the segment is not readable".to_owned(),
-        bytes: 0,
-        frames_behind: 0,
-        last_good: first.saturating_sub(1),
-    }
+    opened.ok_or_else(|| ReadError::header_damage(&segment_path(&folder, first), first))
 }
 
 fn damage(segment: &Segment, offset: u64, detail: &str, expected: Sequences) -> ReadError {

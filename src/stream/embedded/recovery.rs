@@ -9,21 +9,26 @@
 //! the disk in another order; they were never acknowledged in `sync` mode and go with the tail.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::domain::Millis;
 
-use super::disk::{read_full_at, write_all_at};
+use super::disk::write_all_at;
 use super::frame::FrameError;
 use super::log::{KIND, LogMark, Recovered};
 use super::segment::{
     Behind, Found, SEGMENT_HEADER_BYTES, Segment, SegmentHeader, list_segments, segment_path,
 };
 use super::synced::{SyncedFile, SyncedMark};
+use super::window::Window;
 use super::writer::{sync, sync_dir};
 use super::{
     Damage, DataDir, Dropped, OpenError, OpenMode, ReadError, Recovery, Repair, Sequences,
     SnapshotInfo,
 };
+
+/// What is written again at once.
+const REWRITE_BYTES: usize = 256 << 10;
 
 /// Recovers the main log of a directory.
 #[derive(Debug)]
@@ -99,6 +104,7 @@ pub(super) fn recover(
         .filter(|mark| mark.segment == end.segment);
     let known = known.map(|mark| mark.offset).max().unwrap_or(0);
     write_again(dir, &tail, known.max(SEGMENT_HEADER_BYTES), end.offset)?;
+    sync(dir, &tail)?;
     if is_repaired {
         synced.note_durably(end.synced())?;
     }
@@ -382,24 +388,24 @@ pub(super) fn truncate(dir: &DataDir, segment: &Segment, bytes: u64) -> Result<(
     Ok(sync(dir, segment)?)
 }
 
-/// Writes what is not known to be on disk again, and makes it durable. Should an fsync have failed before, the system
-/// may hold pages that look clean and are on no disk: an fsync alone would not write them.
-fn write_again(dir: &DataDir, segment: &Segment, from: u64, to: u64) -> Result<(), OpenError> {
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = from;
-    while offset < to {
-        let count =
-            usize::try_from(to - offset).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let chunk = buffer.get_mut(..count).unwrap_or_default();
-        let read = read_full_at(&*segment.file, chunk, offset);
-        let read = read.map_err(ReadError::io(&segment.path, "read"))?;
-        let written = write_all_at(
-            &*segment.file,
-            chunk.get(..read).unwrap_or_default(),
-            offset,
-        );
+/// Writes what is not known to be on disk again, for the next fsync to make durable. Should one have failed before, the
+/// system may hold pages that look clean and are on no disk: an fsync alone would not write them.
+pub(super) fn write_again(
+    dir: &DataDir,
+    segment: &Segment,
+    from: u64,
+    to: u64,
+) -> Result<(), OpenError> {
+    let mut window = Window::new(Arc::clone(&segment.file), from, to);
+    while window.left() > 0 {
+        let offset = window.offset();
+        let peeked = window.peek(REWRITE_BYTES).map(<[u8]>::len);
+        let count = peeked.map_err(ReadError::io(&segment.path, "read"))?;
+        let written = write_all_at(&*segment.file, window.take(count), offset);
         written.map_err(|error| dir.fail(&segment.path, "write", error))?;
-        offset += count as u64;
+        if count == 0 {
+            break;
+        }
     }
-    Ok(sync(dir, segment)?)
+    Ok(())
 }

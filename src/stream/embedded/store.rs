@@ -8,9 +8,10 @@ use crate::domain::Position;
 use super::counters::Count;
 use super::recovery::recover;
 use super::topic_recovery::TopicRecovery;
+use super::writer::sync_dir;
 use super::{
     Config, Counters, DataDir, MainLog, OpenError, Retention, Sequences, SnapshotInfo, Snapshots,
-    Topics,
+    Topic, Topics,
 };
 
 /// The parts of an open embedded log. Take them apart and give each to the thread that uses it; the directory stays
@@ -108,6 +109,13 @@ impl Store {
             report: &mut report,
         };
         let topics = recovery.run()?;
+        // A name that can be seen need not be on disk: the last process may have died before it was.
+        for folder in [dir.log_dir(), dir.snapshots_dir()] {
+            sync_dir(dir, &folder)?;
+        }
+        for topic in Topic::ALL {
+            sync_dir(dir, &dir.topic_dir(topic))?;
+        }
         report.end = log.end();
         counters.add(Count::TornTails, report.torn_tails);
         let dropped: u64 = report.dropped.iter().map(|dropped| dropped.bytes).sum();

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::domain::{Millis, Seq};
 
 use super::frame::FrameError;
-use super::segment::{Found, SEGMENT_HEADER_BYTES, Segment, list_segments};
+use super::segment::{Found, SEGMENT_HEADER_BYTES, Segment, list_segments, segment_path};
 use super::{Damage, DataDir, Disk, Entry, Frame, FsDisk, OpenMode, ReadError, Sequences};
 
 /// Distance of the places that the index of a segment remembers.
@@ -205,10 +205,11 @@ impl TopicReader {
         let folder = data_dir.join(topic.name());
         let mut segments = Vec::new();
         for first in list_segments(disk, &folder)? {
-            if let Some(segment) = Segment::open(disk, &folder, first, OpenMode::Read)? {
-                let size = segment.size()?;
-                segments.push(Arc::new(TopicSegment::new(segment, size)));
-            }
+            let opened = Segment::open(disk, &folder, first, OpenMode::Read)?;
+            let segment = opened
+                .ok_or_else(|| ReadError::header_damage(&segment_path(&folder, first), first))?;
+            let size = segment.size()?;
+            segments.push(Arc::new(TopicSegment::new(segment, size)));
         }
         let mut newest = 0;
         if let Some(last) = segments.last() {

@@ -1,10 +1,11 @@
 //! Opening topic logs: what is ahead of the main log is cut off, what is missing is made from it again.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::domain::{Millis, Seq};
 
-use super::recovery::truncate;
+use super::recovery::{truncate, write_again};
 use super::segment::{Found, SEGMENT_HEADER_BYTES, Segment, list_segments, segment_path};
 use super::topic::TopicSegment;
 use super::topic_log::{TopicLog, header};
@@ -36,6 +37,8 @@ struct Tail {
     /// Its size, and the bytes of it that are kept.
     size: u64,
     offset: u64,
+    /// Bytes of it that are known to be on disk: the main log has given up what they were made from.
+    durable: u64,
     /// First records of the segments that are not kept, newest first.
     ahead: Vec<u64>,
     /// Whether something could not be read.
@@ -50,8 +53,9 @@ impl TopicRecovery<'_> {
         let oldest = self.log.oldest()?.sequences;
         let mut logs = Vec::new();
         for topic in Topic::ALL {
-            let tail = self.find(topic)?;
-            logs.push(self.open(tail, topic.seq(&oldest))?);
+            let oldest = topic.seq(&oldest);
+            let tail = self.find(topic, oldest)?;
+            logs.push(self.open(tail, oldest)?);
         }
         let mut topics = Topics { logs };
         let kept: u64 = topics.logs.iter().map(|log| log.last).sum();
@@ -61,26 +65,21 @@ impl TopicRecovery<'_> {
         Ok(topics)
     }
 
-    /// Finds the last record that is readable and that the main log has too. Changes nothing.
-    fn find(&self, topic: Topic) -> Result<Tail, OpenError> {
+    /// Finds the last record that is readable and that the main log has too. Changes nothing. `oldest` is the record
+    /// before which the main log begins.
+    fn find(&self, topic: Topic, oldest: Seq) -> Result<Tail, OpenError> {
         let folder = self.dir.topic_dir(topic);
         let wanted = topic.seq(&self.log.end());
         let mut tail = Tail {
-            topic,
             closed: list_segments(self.dir.disk(), &folder)?,
-            segment: None,
-            size: 0,
-            offset: SEGMENT_HEADER_BYTES,
-            ahead: Vec::new(),
-            is_torn: false,
-            last: 0,
+            ..Tail::none(topic)
         };
         while let Some(first) = tail.closed.pop() {
             let opened = Segment::open(self.dir.disk(), &folder, first, OpenMode::Write)?;
             tail.is_torn |= opened.is_none();
             if let Some(segment) = opened.filter(|_| first <= wanted + 1) {
                 tail.size = segment.size()?;
-                tail.read(&segment, wanted)?;
+                tail.read(&segment, oldest, wanted)?;
                 tail.segment = Some(segment);
                 break;
             }
@@ -89,8 +88,7 @@ impl TopicRecovery<'_> {
         Ok(tail)
     }
 
-    /// Cuts off what is not kept and opens the log for writing. `oldest` is the record before which the main log
-    /// begins.
+    /// Cuts off what is not kept and opens the log for writing.
     fn open(&mut self, tail: Tail, oldest: Seq) -> Result<TopicLog, OpenError> {
         let topic = tail.topic;
         let start = oldest.min(topic.seq(&self.log.end()));
@@ -99,14 +97,7 @@ impl TopicRecovery<'_> {
             self.report_gap(&tail, start)?;
         }
         self.cut(&tail)?;
-        let mut segments = Vec::new();
-        for first in tail.closed {
-            let folder = self.dir.topic_dir(topic);
-            if let Some(segment) = Segment::open(self.dir.disk(), &folder, first, OpenMode::Read)? {
-                let size = segment.size()?;
-                segments.push(Arc::new(TopicSegment::new(segment, size)));
-            }
-        }
+        let mut segments = self.open_closed(&tail)?;
         let segment = tail.segment.inspect(|segment| {
             segments.push(Arc::new(TopicSegment::new(segment.clone(), tail.offset)));
         });
@@ -137,6 +128,55 @@ impl TopicRecovery<'_> {
             end,
             last,
         ))
+    }
+
+    /// The segments before the last one. Their records cannot be made again: what is damaged is refused, or dropped.
+    fn open_closed(&mut self, tail: &Tail) -> Result<Vec<Arc<TopicSegment>>, OpenError> {
+        let folder = self.dir.topic_dir(tail.topic);
+        let mut segments = Vec::new();
+        for first in tail.closed.iter().copied() {
+            let opened = Segment::open(self.dir.disk(), &folder, first, OpenMode::Write)?;
+            let Some(segment) = opened else {
+                self.drop_segment(&segment_path(&folder, first), first)?;
+                continue;
+            };
+            let mut size = segment.size()?;
+            if self.repair == Repair::Cut {
+                let kept = Tail::whole(tail.topic, &segment)?;
+                if kept.offset < size {
+                    self.cut(&kept)?;
+                    self.report.dropped.push(Dropped {
+                        file: segment.path.clone(),
+                        offset: kept.offset,
+                        bytes: size - kept.offset,
+                        last_kept: kept.last,
+                        last_dropped: kept.last,
+                    });
+                    size = kept.offset;
+                }
+            }
+            segments.push(Arc::new(TopicSegment::new(segment, size)));
+        }
+        Ok(segments)
+    }
+
+    /// Refuses, or removes, a segment whose header cannot be read.
+    fn drop_segment(&mut self, path: &Path, first: u64) -> Result<(), OpenError> {
+        if self.repair == Repair::Refuse {
+            return Err(OpenError::from(ReadError::header_damage(path, first)));
+        }
+        self.dir
+            .disk()
+            .remove(path)
+            .map_err(ReadError::io(path, "remove"))?;
+        self.report.dropped.push(Dropped {
+            file: path.to_owned(),
+            offset: 0,
+            bytes: 0,
+            last_kept: first.saturating_sub(1),
+            last_dropped: first,
+        });
+        Ok(())
     }
 
     /// Refuses, or reports, that records are missing which the main log no longer has.
@@ -185,6 +225,9 @@ impl TopicRecovery<'_> {
             self.report.torn_bytes += tail.size - tail.offset;
         }
         self.report.torn_tails += u64::from(tail.is_torn);
+        if let Some(segment) = &tail.segment {
+            write_again(self.dir, segment, tail.durable, tail.offset)?;
+        }
         Ok(())
     }
 
@@ -252,8 +295,33 @@ impl TopicRecovery<'_> {
 }
 
 impl Tail {
+    fn none(topic: Topic) -> Self {
+        Self {
+            topic,
+            closed: Vec::new(),
+            segment: None,
+            size: 0,
+            offset: SEGMENT_HEADER_BYTES,
+            durable: SEGMENT_HEADER_BYTES,
+            ahead: Vec::new(),
+            is_torn: false,
+            last: 0,
+        }
+    }
+
+    /// A whole segment, up to what is not readable.
+    fn whole(topic: Topic, segment: &Segment) -> Result<Self, OpenError> {
+        let mut tail = Self {
+            size: segment.size()?,
+            segment: Some(segment.clone()),
+            ..Self::none(topic)
+        };
+        tail.read(segment, Seq::MAX, Seq::MAX)?;
+        Ok(tail)
+    }
+
     /// Reads `segment` up to the last record that is readable and not beyond `wanted`.
-    fn read(&mut self, segment: &Segment, wanted: Seq) -> Result<(), OpenError> {
+    fn read(&mut self, segment: &Segment, oldest: Seq, wanted: Seq) -> Result<(), OpenError> {
         self.last = segment.header.before.position;
         let mut frames = segment.frames(self.offset, self.size);
         loop {
@@ -267,6 +335,9 @@ impl Tail {
                     }
                     self.last = frame.after().position;
                     self.offset = at + bytes;
+                    if self.last <= oldest {
+                        self.durable = self.offset;
+                    }
                 }
                 Found::Frame(..) | Found::Bad(..) => {
                     self.is_torn = true;
