@@ -11,6 +11,7 @@ import { act, clock, count, dayAndTime, micros, money } from "./words.js";
 
 const SHOWN = 8;
 const AROUND_MAX = 3;
+const LAST_TRIGGERS = 40;
 const time = new ShopTime();
 const panel = new TriggerPanel(time, announce);
 
@@ -287,11 +288,17 @@ function soon() {
   }
 }
 
-let triggersFrom = 0;
+/// The last records of the trigger log; the stream brings those that follow.
+async function lastTriggers() {
+  const { newest } = await api.triggers(1, 1);
+  const page = await api.triggers(Math.max(1, Number(newest ?? 0) - LAST_TRIGGERS + 1), LAST_TRIGGERS);
+  for (const trigger of page.triggers ?? []) {
+    panel.record(trigger, { old: true });
+  }
+}
 
 function triggered(trigger) {
   panel.record(trigger);
-  triggersFrom = Math.max(triggersFrom, Number(trigger.seq));
   if (trigger.userId === state.visitor) {
     soon();
   }
@@ -361,7 +368,10 @@ api.follow({
   event: happened,
   trigger: triggered,
   stats: figures,
-  open: () => notify(""),
+  open: () => {
+    notify("");
+    lastTriggers().catch(() => {});
+  },
   lost: () => notify("The stream of events is interrupted. It comes back by itself."),
 });
 setInterval(tick, 250);

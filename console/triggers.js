@@ -31,8 +31,8 @@ export class TriggerPanel {
     this.#draw();
   }
 
-  /// A record of the trigger log; older ones may come late.
-  record(trigger) {
+  /// A record of the trigger log, in any order; what is old is not announced.
+  record(trigger, { old = false } = {}) {
     const seq = Number(trigger.seq);
     if (this.#records.some((known) => known.seq === seq)) {
       return;
@@ -41,7 +41,7 @@ export class TriggerPanel {
     this.#records.sort((a, b) => b.seq - a.seq);
     this.#records.length = Math.min(this.#records.length, 50);
     this.#episodes = this.#episodes.filter((episode) => episode.triggerId !== trigger.triggerId);
-    if (trigger.userId === this.#visitor) {
+    if (!old && trigger.userId === this.#visitor) {
       const { tag, why } = triggerWords(trigger);
       this.#announce(`${ruleName(trigger.rule)}: ${tag}, ${why}`);
     }

@@ -1,6 +1,7 @@
 //! The command line: tables for people, JSON for scripts, and a next step at the end.
 
 mod exit;
+mod demo;
 mod serve;
 mod settings;
 
@@ -60,6 +61,8 @@ pub struct Settings {
 enum Command {
     /// Serve gRPC and HTTP on a data directory.
     Serve(serve::Serve),
+    /// Open a shop with simulated visitors: everything embedded, nothing to install.
+    Demo(demo::Demo),
     /// Check or show the settings.
     #[command(subcommand)]
     Config(settings::Action),
@@ -74,6 +77,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let output = cli.output;
     match cli.command {
         Command::Serve(serve) => serve::run(serve, output),
+        Command::Demo(demo) => demo::run(demo, output),
         Command::Config(action) => settings::run(action, output),
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod datasets;
+mod demo;
 mod kill;
 mod log_crash;
 mod log_faults;

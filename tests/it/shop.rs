@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use impulse::domain::{DAY_MS, Event, EventKind, Id, MINUTE_MS, Millis};
+use impulse::domain::{
+    DAY_MS, Event, EventKind, Id, Input, MINUTE_MS, Millis, Outcome, Record, TimeRule, TriggerKind,
+    TriggerReason,
+};
+use impulse::engine::{self, Engine, Outbox};
 use impulse::shop::{Config, Funnel, Habits, Shop, Traffic};
 
 const START: Millis = Millis(1_767_225_600_000);
@@ -185,6 +189,47 @@ fn what_is_bought_together_follows_the_planted_companions() {
         .filter(|(p, _)| planted.contains(*p))
         .count();
     assert!(top >= 40, "{top} of 50");
+}
+
+#[test]
+fn the_engine_takes_every_event_and_finds_abandoned_carts() {
+    let shop = shop();
+    let mut engine = Engine::new(engine::Config::default());
+    let mut outbox = Outbox::default();
+    for patch in shop.catalogue() {
+        let record = Record {
+            received: START,
+            input: Input::ItemUpsert(Box::new(patch)),
+        };
+        let outcome = engine.apply(&record, &mut outbox);
+        assert!(matches!(outcome, Outcome::Applied { .. }), "{outcome:?}");
+    }
+    let events = Traffic::new(&shop, 37, 4_000, START).take(60_000);
+    for event in events {
+        let record = Record {
+            received: event.created.unwrap(),
+            input: Input::Event(event),
+        };
+        let outcome = engine.apply(&record, &mut outbox);
+        let applied = Outcome::Applied {
+            time_rule: TimeRule::Created,
+            late: false,
+        };
+        assert_eq!(outcome, applied, "{record:?}");
+    }
+    let fired = outbox
+        .triggers
+        .iter()
+        .filter(|t| t.kind == TriggerKind::Fire)
+        .count();
+    let bought = outbox
+        .triggers
+        .iter()
+        .filter(|t| t.reason == TriggerReason::Purchased)
+        .count();
+    let share = number(fired) / number(fired + bought);
+    within("carts left alone", share, 0.55, 0.85);
+    assert_eq!(engine.view().stats().items, 480);
 }
 
 #[test]
