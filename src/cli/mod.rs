@@ -1,8 +1,12 @@
 //! The command line: tables for people, JSON for scripts, and a next step at the end.
 
 mod exit;
+mod table;
+mod client;
 mod demo;
 mod serve;
+mod ask;
+mod watch;
 mod settings;
 
 use std::path::PathBuf;
@@ -63,6 +67,18 @@ enum Command {
     Serve(serve::Serve),
     /// Open a shop with simulated visitors: everything embedded, nothing to install.
     Demo(demo::Demo),
+    /// Ask for recommendations.
+    Recommend(ask::Recommend),
+    /// Why an item would be recommended, with the arithmetic.
+    Explain(ask::Explain),
+    /// What is known of a shopper.
+    #[command(subcommand)]
+    Profile(ask::Profile),
+    /// The trigger log.
+    #[command(subcommand)]
+    Triggers(watch::Triggers),
+    /// Ask whether a server may be sent work.
+    Health(watch::Health),
     /// Check or show the settings.
     #[command(subcommand)]
     Config(settings::Action),
@@ -78,6 +94,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(serve) => serve::run(serve, output),
         Command::Demo(demo) => demo::run(demo, output),
+        Command::Recommend(command) => ask::recommend(&command, output),
+        Command::Explain(command) => ask::explain(&command, output),
+        Command::Profile(command) => ask::profile(&command, output),
+        Command::Triggers(command) => watch::triggers(&command, output),
+        Command::Health(command) => watch::health(&command, output),
         Command::Config(action) => settings::run(action, output),
     }
 }
