@@ -4,6 +4,7 @@ mod exit;
 mod table;
 mod client;
 mod demo;
+mod evaluate;
 mod serve;
 mod ask;
 mod watch;
@@ -79,6 +80,8 @@ enum Command {
     Triggers(watch::Triggers),
     /// Ask whether a server may be sent work.
     Health(watch::Health),
+    /// Measure how well the rankers foretell recorded sessions.
+    Evaluate(Box<evaluate::Evaluate>),
     /// Check or show the settings.
     #[command(subcommand)]
     Config(settings::Action),
@@ -99,6 +102,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Profile(command) => ask::profile(&command, output),
         Command::Triggers(command) => watch::triggers(&command, output),
         Command::Health(command) => watch::health(&command, output),
+        Command::Evaluate(evaluate) => evaluate::run(&evaluate, output),
         Command::Config(action) => settings::run(action, output),
     }
 }

@@ -54,7 +54,7 @@ pub fn exp2(x: f64) -> f64 {
     }
     // x = whole + index / 32 + rest, |rest| <= 1/64.
     let steps = nearest(x * 32.0);
-    let rest = (x - steps as f64 / 32.0) * LN_2;
+    let rest = (x - f64::from(steps) / 32.0) * LN_2;
     let series = 1.0
         + rest
             * (1.0
@@ -65,8 +65,7 @@ pub fn exp2(x: f64) -> f64 {
                                 + rest
                                     * (1.0 / 24.0 + rest * (1.0 / 120.0 + rest * (1.0 / 720.0))))));
     let whole = steps.div_euclid(32);
-    let index = steps.rem_euclid(32) as usize;
-    scale(POWERS[index] * series, whole)
+    scale(power_of_fraction(steps) * series, whole)
 }
 
 /// Logarithm to the base 2; not a number below zero, negative infinity at zero.
@@ -85,7 +84,7 @@ pub fn log2(x: f64) -> f64 {
         return log2(x * TWO_TO_54) - 54.0;
     }
     let bits = x.to_bits();
-    let mut exponent = (bits >> 52) as i64 - 1023;
+    let mut exponent = biased_exponent(bits) - 1023;
     let mut mantissa = f64::from_bits(bits & MANTISSA | ONE);
     if mantissa > std::f64::consts::SQRT_2 {
         mantissa /= 2.0;
@@ -98,7 +97,7 @@ pub fn log2(x: f64) -> f64 {
     for divisor in ODD_FROM_23 {
         series = series * square + 1.0 / divisor;
     }
-    exponent as f64 + 2.0 * s * series * LOG2_E
+    f64::from(exponent) + 2.0 * s * series * LOG2_E
 }
 
 /// `x^y` for `x >= 0`; `0^y` is 0 for positive `y`.
@@ -132,12 +131,39 @@ const ONE: u64 = 1023 << 52;
 const TWO_TO_54: f64 = 18_014_398_509_481_984.0;
 
 /// The nearest whole number, halves away from zero.
-fn nearest(x: f64) -> i64 {
-    (if x < 0.0 { x - 0.5 } else { x + 0.5 }) as i64
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "cutting the fraction off is the point, and |x| < 35,000"
+)]
+fn nearest(x: f64) -> i32 {
+    (if x < 0.0 { x - 0.5 } else { x + 0.5 }) as i32
+}
+
+/// `2^(steps/32)` without its whole part.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_sign_loss,
+    reason = "a remainder of 32 is 0 to 31"
+)]
+fn power_of_fraction(steps: i32) -> f64 {
+    POWERS[steps.rem_euclid(32) as usize]
+}
+
+/// The exponent of a positive number as it is stored.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "11 bits are left of a positive number"
+)]
+fn biased_exponent(bits: u64) -> i32 {
+    (bits >> 52) as i32
 }
 
 /// `x * 2^power`, in two steps where one factor is no normal number.
-fn scale(x: f64, power: i64) -> f64 {
+#[expect(
+    clippy::cast_sign_loss,
+    reason = "the biased exponent of a normal number is positive"
+)]
+fn scale(x: f64, power: i32) -> f64 {
     if power < -1022 {
         return scale(x, power + 64) * scale(1.0, -64);
     }
@@ -149,6 +175,8 @@ fn scale(x: f64, power: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "these values are exact")]
+
     use super::{exp, exp2, ln, log2, pow};
 
     /// Numbers that reach every table entry, spread by a fixed linear congruence.
@@ -158,7 +186,7 @@ mod tests {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            low + (high - low) * ((state >> 11) as f64 / (1_u64 << 53) as f64)
+            low + (high - low) * f64::from((state >> 32) as u32) / 2.0_f64.powi(32)
         })
     }
 
@@ -206,7 +234,7 @@ mod tests {
             let exact = f64::from_bits(if power < -1022 {
                 1 << (power + 1074)
             } else {
-                ((power + 1023) as u64) << 52
+                u64::try_from(power + 1023).unwrap() << 52
             });
             assert_eq!(
                 exp2(f64::from(power)).to_bits(),

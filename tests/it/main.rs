@@ -8,6 +8,8 @@
 
 mod datasets;
 mod demo;
+mod evaluate;
+mod golden;
 mod kill;
 mod log_crash;
 mod log_faults;

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Largest window: the update keeps its partners on the stack.
 pub const WINDOW_MAX: u32 = 64;
 
+/// Most entries of a row.
+pub const ROW_ENTRIES_LIMIT: u32 = 50_000;
+
 /// Settings of [`Items`](super::Items). The defaults were chosen on validation slices of seven logs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,7 +22,7 @@ pub struct Config {
     pub transition_exponent: f64,
     /// Days after which a session counts half; infinity forgets nothing.
     pub half_life_days: f64,
-    /// Entries in a row; the smallest makes room. At least 1.
+    /// Entries in a row; the smallest makes room. 1 to 50,000.
     pub row_entries_max: u32,
     /// Count a pair at every view of it, not once a session: association rules of the literature.
     pub count_repeats: bool,
@@ -79,7 +82,12 @@ impl Config {
             }
         };
         whole("window", self.window, 1, WINDOW_MAX);
-        whole("row_entries_max", self.row_entries_max, 1, u32::MAX);
+        whole(
+            "row_entries_max",
+            self.row_entries_max,
+            1,
+            ROW_ENTRIES_LIMIT,
+        );
         whole("basket_entries_max", self.basket_entries_max, 2, 1_000);
         whole("session_items_max", self.session_items_max, 1, 10_000);
         whole("query_items_max", self.query_items_max, 1, 1_000);

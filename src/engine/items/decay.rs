@@ -4,11 +4,14 @@
 //! half-lives since 1970; the number of the last one passed is the *era*. A row of an older era is brought to the new
 //! one, when it is next written, by factors of 2^-60, which round nothing. Only ratios within one era mean something.
 
-use crate::domain::{DAY_MS, Millis};
+use crate::domain::Millis;
 use crate::engine::math;
 
 /// Half-lives in an era.
 const ERA_HALF_LIVES: f64 = 60.0;
+
+/// Milliseconds in a day.
+const MILLISECONDS_A_DAY: f64 = 86_400_000.0;
 
 /// `2^-60`.
 const ERA_FACTOR: f64 = 1.0 / 1_152_921_504_606_846_976.0;
@@ -25,11 +28,16 @@ pub(super) struct Decay {
 impl Decay {
     pub(super) fn new(half_life_days: f64) -> Self {
         Self {
-            half_life_ms: half_life_days * DAY_MS as f64,
+            half_life_ms: half_life_days * MILLISECONDS_A_DAY,
         }
     }
 
     /// The era of a point in time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the fraction is to go, and times before 1970 belong to era 0"
+    )]
     pub(super) fn era(self, at: Millis) -> Era {
         (self.half_lives(at) / ERA_HALF_LIVES) as Era
     }
@@ -40,6 +48,10 @@ impl Decay {
     }
 
     /// Half-lives since 1970.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "times stay far below 2^53 milliseconds"
+    )]
     fn half_lives(self, at: Millis) -> f64 {
         at.0 as f64 / self.half_life_ms
     }
@@ -100,6 +112,8 @@ impl LogCount {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "these values are exact")]
+
     use super::{Decay, LogCount, rebase};
     use crate::domain::{DAY_MS, Millis};
 

@@ -14,7 +14,8 @@ mod snapshot;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use arrayvec::ArrayVec;
+use parking_lot::{Mutex, MutexGuard};
 
 use self::decay::{Decay, Era, rebase};
 use self::factors::Factors;
@@ -23,7 +24,7 @@ use self::snapshot::SnapshotState;
 use crate::domain::Millis;
 use crate::engine::math;
 
-pub use self::config::{Config, WINDOW_MAX};
+pub use self::config::{Config, ROW_ENTRIES_LIMIT, WINDOW_MAX};
 pub use self::score::{Candidate, Contribution, Scratch, Source};
 pub use self::snapshot::DecodeError;
 
@@ -35,7 +36,9 @@ pub struct Items {
     popularity_decay: Decay,
     /// By steps back from 1: weight of a pair, weight of a transition.
     step_weights: Vec<(f64, f32)>,
-    rows: boxcar::Vec<Mutex<Row>>,
+    /// Rows, all blocks full; those from `len` on are not in use yet.
+    blocks: boxcar::Vec<Box<[Slot]>>,
+    len: AtomicU32,
     factors: Factors,
     /// Latest era written.
     era: AtomicU32,
@@ -60,7 +63,8 @@ impl Items {
             decay: Decay::new(config.half_life_days),
             popularity_decay: Decay::new(config.popularity_half_life_days),
             step_weights,
-            rows: boxcar::Vec::new(),
+            blocks: boxcar::Vec::new(),
+            len: AtomicU32::new(0),
             factors: Factors::default(),
             era: AtomicU32::new(0),
             entries: AtomicU64::new(0),
@@ -77,12 +81,12 @@ impl Items {
 
     /// Number of items; every id is below it.
     pub fn len(&self) -> u32 {
-        self.rows.count() as u32
+        self.len.load(Ordering::Acquire)
     }
 
     /// Whether there are no items.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// Entries in all rows.
@@ -93,69 +97,116 @@ impl Items {
     /// Estimated bytes of all rows.
     pub fn bytes(&self) -> u64 {
         // Lists grow by doubling and are three quarters full in the mean; an entry has 8 bytes, and 2 of support.
-        let rows = u64::from(self.len()) * (size_of::<Mutex<Row>>() as u64 + 16);
+        let rows = u64::from(self.len()) * (size_of::<Slot>() as u64 + 16);
         rows + self.entries() * 40 / 3
     }
 
     /// Adds items until there are `len`; what changes an item that is not there adds it too.
     pub fn ensure(&self, len: u32) {
         self.factors.ensure(len as usize);
-        while self.len() < len {
-            self.rows.push(Mutex::new(Row::new(self.snapshot.epoch())));
+        while self.blocks.count() * ROWS < len as usize {
+            let slot = || Slot(Mutex::new(Row::new(0)));
+            self.blocks
+                .push(std::iter::repeat_with(slot).take(ROWS).collect());
         }
+        self.len.fetch_max(len, Ordering::AcqRel);
     }
 
     /// A view of `item`, after `session`: the earlier views of the same session, oldest first, with repeats. Answers
     /// the popularity key of the item after it.
     pub fn view(&self, session: &[u32], item: u32, at: Millis) -> f64 {
         let (era, growth) = self.advance(at);
-        let entries_max = self.config.row_entries_max as usize;
+        let entries_max = self.config.row_entries_max;
         let fresh = !session.contains(&item);
-        let mut backward = [(0_u32, 0.0_f32); WINDOW_MAX as usize];
-        let mut places = backward.iter_mut();
-        let mut pairs = 0;
-        let mut appended = 0;
+        let window = self.step_weights.len();
         let recent = session
-            .get(session.len().saturating_sub(self.step_weights.len())..)
+            .get(session.len().saturating_sub(window)..)
             .unwrap_or_default();
-        for (index, (pair_weight, transition_weight)) in
-            (0..recent.len()).rev().zip(&self.step_weights)
-        {
-            let Some((&earlier, later)) = recent.get(index..).and_then(<[u32]>::split_first) else {
-                break;
-            };
-            let counts = self.config.count_repeats || fresh && !later.contains(&earlier);
-            let forward = (growth * pair_weight) as f32;
-            self.write(earlier, era, |row| {
-                appended += row.add_transition(item, *transition_weight, entries_max);
-                if counts {
-                    appended += u64::from(row.viewed.add(item, forward, entries_max));
+        let (mut rows, steps) = self.lock_window(recent, item, era);
+        let Some(((_, own), others)) = rows.split_first_mut() else {
+            return f64::NEG_INFINITY;
+        };
+        let mut appended = 0;
+        if fresh {
+            own.sessions += growth;
+            if !self.config.count_repeats {
+                appended += u64::from(own.viewed.add(item, growth as f32, entries_max));
+            }
+            self.factors
+                .set(item, self.candidate_factor(own.sessions), era);
+        }
+        let mut counted = 0;
+        for (place, (pair_weight, transition_weight)) in steps.iter().zip(&self.step_weights) {
+            let place = usize::from(*place);
+            let Some(before) = place.checked_sub(1) else {
+                appended += u64::from(own.transitions.add(item, *transition_weight, entries_max));
+                if self.config.count_repeats {
+                    let forward = growth * pair_weight;
+                    appended += u64::from(own.viewed.add(item, forward as f32, entries_max));
+                    let backward = forward * self.config.backward_weight;
+                    appended += u64::from(own.viewed.add(item, backward as f32, entries_max));
                 }
-            });
-            if counts && let Some(place) = places.next() {
-                *place = (
-                    earlier,
-                    (growth * pair_weight * self.config.backward_weight) as f32,
-                );
-                pairs += 1;
+                continue;
+            };
+            let Some((earlier, row)) = others.get_mut(before) else {
+                continue;
+            };
+            appended += u64::from(row.transitions.add(item, *transition_weight, entries_max));
+            // Rows stand in the order of their first use: a place not reached before is new.
+            let first = place > counted;
+            counted = counted.max(place);
+            if self.config.count_repeats || fresh && first {
+                let forward = growth * pair_weight;
+                appended += u64::from(row.viewed.add(item, forward as f32, entries_max));
+                let backward = forward * self.config.backward_weight;
+                appended += u64::from(own.viewed.add(*earlier, backward as f32, entries_max));
             }
         }
-        let key = self.write(item, era, |row| {
-            if fresh {
-                row.sessions += growth;
-                if !self.config.count_repeats {
-                    appended += u64::from(row.viewed.add(item, growth as f32, entries_max));
-                }
-                self.factors
-                    .set(item, self.candidate_factor(row.sessions), era);
-            }
-            for (earlier, weight) in backward.iter().take(pairs) {
-                appended += u64::from(row.viewed.add(*earlier, *weight, entries_max));
-            }
-            row.count(1.0, at, self.popularity_decay)
-        });
         self.entries.fetch_add(appended, Ordering::Relaxed);
-        key
+        own.count(1.0, at, self.popularity_decay)
+    }
+
+    /// Locks the row of `item` and, behind it, those of the items in `recent`, each once and newest first; answers for each
+    /// step back the place of its row.
+    ///
+    /// A lock is a barrier: with one row after the other, each would wait for memory alone. Here all the rows are
+    /// asked for before the first is used.
+    fn lock_window(&self, recent: &[u32], item: u32, era: Era) -> (LockedRows<'_>, Steps) {
+        let highest = recent
+            .iter()
+            .fold(item, |highest, earlier| highest.max(*earlier));
+        if highest >= self.len() {
+            self.ensure(highest.saturating_add(1));
+        }
+        let mut wanted: ArrayVec<(u32, &Mutex<Row>), { WINDOW_MAX as usize + 1 }> = ArrayVec::new();
+        let mut steps = Steps::new();
+        wanted.extend(self.row(item).map(|row| (item, row)));
+        for earlier in recent.iter().rev() {
+            let known = wanted.iter().position(|(id, _)| id == earlier);
+            steps.push(known.unwrap_or(wanted.len()) as u8);
+            if known.is_none() {
+                wanted.extend(self.row(*earlier).map(|row| (*earlier, row)));
+            }
+        }
+        let mut near = 0;
+        for (_, row) in &wanted {
+            near += u32::from(row.is_locked());
+        }
+        let mut rows: LockedRows<'_> = ArrayVec::new();
+        for (id, row) in wanted {
+            let mut row = row.lock();
+            self.before_change(id, &mut row, era);
+            rows.push((id, row));
+        }
+        if let Some(((_, own), others)) = rows.split_first() {
+            for (earlier, row) in others {
+                near ^= row.viewed.touch(item)
+                    ^ row.transitions.touch(item)
+                    ^ own.viewed.touch(*earlier);
+            }
+        }
+        std::hint::black_box(near);
+        (rows, steps)
     }
 
     /// Something other than a view that makes `item` popular, such as a cart or a purchase. Answers its popularity key
@@ -189,7 +240,7 @@ impl Items {
             let mut baskets = self.baskets.lock();
             *baskets = (baskets.0 * rebase(baskets.1, era) + growth, era);
         }
-        let entries_max = self.config.row_entries_max as usize;
+        let entries_max = self.config.row_entries_max;
         let mut appended = 0;
         for other in earlier {
             self.write(*other, era, |row| {
@@ -279,29 +330,56 @@ impl Items {
         (era, self.decay.growth(at, era))
     }
 
-    /// Changes a row, after its pre-image went to a snapshot under way and it was brought to `era`.
+    /// Changes a row.
     fn write<T>(&self, item: u32, era: Era, change: impl FnOnce(&mut Row) -> T) -> T {
         if item >= self.len() {
             self.ensure(item.saturating_add(1));
         }
-        let Some(slot) = self.rows.get(item as usize) else {
+        let Some(row) = self.row(item) else {
             // Only the id 2^32 - 1 has no row.
             return change(&mut Row::new(0));
         };
-        let mut row = slot.lock();
-        self.snapshot.before_change(item, &mut row);
+        let mut row = row.lock();
+        self.before_change(item, &mut row, era);
+        change(&mut row)
+    }
+
+    /// Hands the pre-image of a row to a snapshot under way and brings it to `era`.
+    fn before_change(&self, item: u32, row: &mut Row, era: Era) {
+        self.snapshot.before_change(item, row);
         if row.era < era {
             row.rebase(era);
             self.factors
                 .set(item, self.candidate_factor(row.sessions), era);
         }
-        change(&mut row)
     }
 
     fn read<T>(&self, item: u32, look: impl FnOnce(&Row) -> T) -> Option<T> {
-        self.rows.get(item as usize).map(|row| look(&row.lock()))
+        self.row(item).map(|row| look(&row.lock()))
+    }
+
+    fn row(&self, item: u32) -> Option<&Mutex<Row>> {
+        if item >= self.len() {
+            return None;
+        }
+        let item = item as usize;
+        Some(&self.blocks.get(item / ROWS)?.get(item % ROWS)?.0)
     }
 }
+
+/// Rows of a view, the viewed item's first.
+type LockedRows<'a> = ArrayVec<(u32, MutexGuard<'a, Row>), { WINDOW_MAX as usize + 1 }>;
+
+/// By steps back from 1: the place in [`LockedRows`].
+type Steps = ArrayVec<u8, { WINDOW_MAX as usize }>;
+
+/// Rows in a block.
+const ROWS: usize = 256;
+
+/// A row that begins with a cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Slot(Mutex<Row>);
 
 impl Row {
     /// Counts an event; answers the popularity key after it.
@@ -313,12 +391,6 @@ impl Row {
             self.created = at;
         }
         self.popularity.key()
-    }
-
-    /// Answers the number of entries appended.
-    fn add_transition(&mut self, partner: u32, weight: f32, entries_max: usize) -> u64 {
-        let place = self.transitions.add(partner, weight, entries_max);
-        u64::from(place == pairs::Place::Appended)
     }
 }
 

@@ -214,9 +214,7 @@ impl Items {
         scratch.clear(self.len());
         let mut entries = std::mem::take(&mut scratch.row);
         entries.clear();
-        self.read(item, |row| {
-            entries.extend(row.transitions.iter().map(|(to, weight)| (to, weight, 0)))
-        });
+        self.read(item, |row| entries.extend(row.transitions.iter()));
         for &(candidate, weight, _) in &entries {
             scratch.add(candidate, f64::from(weight));
         }

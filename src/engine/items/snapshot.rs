@@ -18,6 +18,9 @@ pub enum DecodeError {
     /// The input ends too early.
     #[error("the snapshot of the items is cut short: {0}")]
     Truncated(#[from] TryGetError),
+    /// The partners of a row do not ascend.
+    #[error("the snapshot has a row whose partners are not in order")]
+    Disordered,
     /// The row belongs to an item that is not there; make room for all items before restoring rows.
     #[error("the snapshot has a row of item {item}, but there are only {len} items")]
     UnknownItem {
@@ -71,7 +74,7 @@ impl Items {
 
     /// Appends the entry of `item` to `out` unless the snapshot has it; call it for every row that belongs to the snapshot.
     pub fn sweep(&self, item: u32, out: &mut Vec<u8>) {
-        let Some(slot) = self.rows.get(item as usize) else {
+        let Some(slot) = self.row(item) else {
             return;
         };
         let mut row = slot.lock();
@@ -106,7 +109,7 @@ impl Items {
 
     /// Appends the row of `item`, without its id; nothing if there is no such item.
     pub fn encode_row(&self, item: u32, out: &mut Vec<u8>) {
-        if let Some(row) = self.rows.get(item as usize) {
+        if let Some(row) = self.row(item) {
             row.lock().encode(out);
         }
     }
@@ -117,20 +120,22 @@ impl Items {
     ///
     /// If the bytes are no row; nothing changed then.
     pub fn decode_row(&self, item: u32, input: &mut &[u8]) -> Result<(), DecodeError> {
-        let Some(slot) = self.rows.get(item as usize) else {
+        let Some(slot) = self.row(item) else {
             return Err(DecodeError::UnknownItem {
                 item,
                 len: self.len(),
             });
         };
-        let entries_max = self.config.row_entries_max as usize;
+        let entries_max = self.config.row_entries_max;
         let row = Row::decode(self.snapshot.epoch(), entries_max, input)?;
         self.factors
             .set(item, self.candidate_factor(row.sessions), row.era);
         let entries = row.entries();
         let replaced = std::mem::replace(&mut *slot.lock(), row).entries();
-        self.entries.fetch_add(entries as u64, Ordering::Relaxed);
-        self.entries.fetch_sub(replaced as u64, Ordering::Relaxed);
+        self.entries
+            .fetch_add(u64::from(entries), Ordering::Relaxed);
+        self.entries
+            .fetch_sub(u64::from(replaced), Ordering::Relaxed);
         Ok(())
     }
 
@@ -153,5 +158,173 @@ impl Items {
         self.era.store(era, Ordering::Release);
         *self.baskets.lock() = baskets;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf;
+
+    use super::DecodeError;
+    use crate::domain::{DAY_MS, Millis};
+    use crate::engine::items::{Config, Items};
+
+    /// A linear congruence.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: u32) -> u32 {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as u32 % limit
+        }
+    }
+
+    fn config() -> Config {
+        // Small rows and short eras, so that entries make room and rows are rebased meanwhile.
+        Config {
+            row_entries_max: 8,
+            half_life_days: 0.1,
+            ..Config::default()
+        }
+    }
+
+    /// Changes one thing or another, at a time that goes on and now and then back.
+    fn change(items: &Items, random: &mut Random, step: u32) {
+        let most = 40 + step / 50;
+        let at = Millis(20_000 * DAY_MS + i64::from(step) * 600_000)
+            - i64::from(random.below(4)) * 900_000;
+        let session: Vec<u32> = (0..random.below(14)).map(|_| random.below(most)).collect();
+        let item = random.below(most);
+        match random.below(10) {
+            0 => drop(items.interaction(item, 3.0, at)),
+            1 => items.basket(&session, at),
+            2 => items.set_created(item, at),
+            _ => drop(items.view(&session, item, at)),
+        }
+    }
+
+    /// Everything about the items, by plain reading.
+    fn image(items: &Items, rows: u32) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let mut global = Vec::new();
+        items.encode_global(&mut global);
+        let row = |item| {
+            let mut row = Vec::new();
+            items.encode_row(item, &mut row);
+            row
+        };
+        (global, (0..rows).map(row).collect())
+    }
+
+    /// Restores a snapshot of `rows` rows, each of which must be in it once.
+    fn restore(global: &[u8], mut entries: &[u8], rows: u32) -> Items {
+        let restored = Items::new(config());
+        restored.ensure(rows);
+        restored.decode_global(&mut &*global).unwrap();
+        let mut seen = vec![false; rows as usize];
+        while entries.has_remaining() {
+            let item = restored.decode_entry(&mut entries).unwrap() as usize;
+            assert!(
+                !std::mem::replace(&mut seen[item], true),
+                "item {item} twice"
+            );
+        }
+        assert_eq!(seen.iter().position(|seen| !seen), None, "a row is missing");
+        restored
+    }
+
+    #[test]
+    fn a_snapshot_is_the_state_at_its_beginning_whatever_goes_on() {
+        for seed in 0..60 {
+            let mut random = Random(seed);
+            let items = Items::new(config());
+            let mut step = 0;
+            for _ in 0..4 {
+                for _ in 0..random.below(200) {
+                    change(&items, &mut random, step);
+                    step += 1;
+                }
+                let rows = items.begin_snapshot();
+                let before = image(&items, rows);
+                let (mut entries, mut swept) = (Vec::new(), 0);
+                let give_up = random.below(4) == 0;
+                while swept < rows && !(give_up && swept > rows / 2) {
+                    match random.below(3) {
+                        0 => items.drain_pre_images(&mut entries),
+                        1 => change(&items, &mut random, step),
+                        _ => {
+                            items.sweep(swept, &mut entries);
+                            swept += 1;
+                        }
+                    }
+                    step += 1;
+                }
+                items.drain_pre_images(&mut entries);
+                items.end_snapshot();
+                if !give_up {
+                    let restored = restore(&before.0, &entries, rows);
+                    assert!(image(&restored, rows) == before, "seed {seed}, step {step}");
+                    assert_eq!(restored.entries(), total(&before.1));
+                }
+            }
+        }
+    }
+
+    /// Entries in encoded rows, counted by restoring each alone.
+    fn total(rows: &[Vec<u8>]) -> u64 {
+        let alone = |row: &Vec<u8>| {
+            let items = Items::new(config());
+            items.ensure(1);
+            items.decode_row(0, &mut row.as_slice()).unwrap();
+            items.entries()
+        };
+        rows.iter().map(alone).sum()
+    }
+
+    #[test]
+    fn a_restored_state_goes_on_like_the_one_it_was_taken_of() {
+        let mut random = Random(9);
+        let items = Items::new(config());
+        for step in 0..2_000 {
+            change(&items, &mut random, step);
+        }
+        let rows = items.begin_snapshot();
+        let (global, mut entries) = (image(&items, 0).0, Vec::new());
+        (0..rows).for_each(|item| items.sweep(item, &mut entries));
+        items.end_snapshot();
+        let restored = restore(&global, &entries, rows);
+        let mut same = Random(random.0);
+        for step in 2_000..4_000 {
+            change(&items, &mut random, step);
+            change(&restored, &mut same, step);
+        }
+        assert_eq!(items.len(), restored.len());
+        assert!(image(&items, items.len()) == image(&restored, items.len()));
+    }
+
+    #[test]
+    fn bytes_that_are_no_snapshot_change_nothing() {
+        let items = Items::new(config());
+        items.view(&[1, 2], 0, Millis(DAY_MS));
+        items.basket(&[0, 1], Millis(DAY_MS));
+        let before = image(&items, 3);
+        let mut entry = Vec::new();
+        items.begin_snapshot();
+        items.sweep(0, &mut entry);
+        items.end_snapshot();
+        for end in 0..entry.len() {
+            let error = items.decode_entry(&mut &entry[..end]).unwrap_err();
+            assert!(
+                matches!(error, DecodeError::Truncated(_)),
+                "cut at {end}: {error}"
+            );
+        }
+        entry[0] = 77;
+        let error = items.decode_entry(&mut entry.as_slice()).unwrap_err();
+        assert_eq!(error, DecodeError::UnknownItem { item: 77, len: 3 });
+        assert!(items.decode_global(&mut &before.0[..9]).is_err());
+        assert!(image(&items, 3) == before);
     }
 }
