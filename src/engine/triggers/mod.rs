@@ -4,6 +4,8 @@
 //! of event time; so the outcome does not depend on the order of arrival, as long as events are less out of order than
 //! the watermark allows. An episode fires at the first step whose watermark is at or past its deadline.
 //!
+//! Consent is asked when an episode would fire, as it is known then: a refusal counts from its arrival.
+//!
 //! The caller's part: [`Triggers::on_event`] for each cart event, then [`Triggers::advance`] once for each record of
 //! whatever kind. Nothing here reads a clock, and no hash map is walked.
 
