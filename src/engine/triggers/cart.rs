@@ -82,7 +82,7 @@ pub struct CartEvent {
     pub at: Millis,
     /// Orders events of one time: the hash of the event's identity.
     pub key: u64,
-    /// Id of the event, or `key` in hexadecimal digits if the tracker gave none.
+    /// Id of the event; if it is empty, `key` in hexadecimal digits takes its place.
     pub id: Id,
     /// Currency of the prices; empty if not given.
     pub currency: Id,
@@ -130,15 +130,10 @@ impl CartEvent {
             EventKind::CheckoutStart => CartOp::CheckoutStart,
             _ => return None,
         };
-        let id = if event.id.is_empty() {
-            Id::from(format!("{key:016x}"))
-        } else {
-            event.id.clone()
-        };
         Some(Self {
             at,
             key,
-            id,
+            id: event.id.clone(),
             currency: details.map_or_else(Id::default, |details| details.currency.clone()),
             op,
         })

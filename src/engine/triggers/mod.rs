@@ -168,6 +168,9 @@ impl Triggers {
         watermark: Millis,
     ) -> bool {
         self.counts.lines_refused += event.op.limit_lines(self.config.lines_max);
+        if event.id.is_empty() {
+            event.id = Id::from(format!("{:016x}", event.key));
+        }
         let before = cart.due(self.grace_ms);
         let mut terms = Terms {
             rule: self.rules.cart_abandonment(),

@@ -289,6 +289,20 @@ fn a_late_addition_to_a_cart_that_was_bought_opens_nothing() {
 }
 
 #[test]
+fn a_purchase_of_an_earlier_cart_still_covers_what_was_added_before_it() {
+    check(
+        "10:00 ann a1 add shoe
+         10:10 bob b1 look
+         09:00 ann a2 purchase
+         10:20 ann a3 remove shoe
+         10:30 bob b2 look
+         08:30 ann a4 add sock
+         90:00 bob b3 look",
+        "suppressed ann a1 cart_emptied 70:00",
+    );
+}
+
+#[test]
 fn late_by_more_than_the_grace_opens_nothing_but_may_end() {
     check(
         "00:00 bob b1 look
@@ -578,4 +592,26 @@ fn a_forgotten_shopper_leaves_no_timer() {
     shop.triggers.forget(0, &mut cart);
     assert!(cart.is_empty());
     shop.assert_consistent();
+}
+
+#[test]
+fn the_grace_ends_by_the_watermark_even_when_fires_are_spread() {
+    let config = Config {
+        records_per_step_max: 1,
+        ..Config::default()
+    };
+    check_with(
+        &config,
+        CartAbandonment::default(),
+        "00:00 ann a1 add shoe
+         00:01 bob b1 add shoe
+         00:02 eve e1 add shoe
+         60:05 idle
+         75:00 idle
+         59:00 ann a2 purchase
+         75:01 idle",
+        "fire ann a1 inactivity 60:00
+         fire bob b1 inactivity 60:01
+         fire eve e1 inactivity 60:02",
+    );
 }
