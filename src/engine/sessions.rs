@@ -11,6 +11,8 @@ use crate::engine::state::State;
 pub(crate) struct SessionTimers {
     gap_ms: i64,
     minutes: BTreeMap<i64, Vec<u32>>,
+    /// Minutes before this one were looked at.
+    closed: i64,
 }
 
 impl SessionTimers {
@@ -18,6 +20,7 @@ impl SessionTimers {
         Self {
             gap_ms,
             minutes: BTreeMap::new(),
+            closed: i64::MIN,
         }
     }
 
@@ -25,11 +28,16 @@ impl SessionTimers {
     pub(crate) fn watch(&mut self, user: u32, at: Millis) {
         let minute = at.plus(self.gap_ms).0.div_euclid(MINUTE_MS);
         self.minutes.entry(minute).or_default().push(user);
+        self.closed = self.closed.min(minute);
     }
 
     /// Ends the sessions that were silent for the gap at the beginning of the watermark's minute.
     pub(crate) fn close_until(&mut self, watermark: Millis, state: &State) {
         let now = watermark.0.div_euclid(MINUTE_MS);
+        if now <= self.closed {
+            return;
+        }
+        self.closed = now;
         while let Some(entry) = self.minutes.first_entry() {
             if *entry.key() >= now {
                 return;

@@ -211,6 +211,9 @@ impl Restore {
         for user in 0..state.users.len() {
             let last_event = state.profiles.resume(user, |profile| {
                 triggers.restore(user, &mut profile.cart);
+                if profile.alias != 0 {
+                    state.note_alias();
+                }
                 profile.session.as_ref().map(|session| session.last_event)
             });
             if let Some(last_event) = last_event.flatten() {

@@ -1,12 +1,12 @@
 //! Everything the engine knows: changed by one writer, read by many.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::domain::{Id, Item, Millis, Money, Position};
 use crate::engine::Config;
-use crate::engine::catalog::{Catalog, ListKey, Lists, Member, Offer, Prices};
+use crate::engine::catalog::{Catalog, Entry, ListKey, Lists, Member, Offer, Prices};
 use crate::engine::interner::Interner;
 use crate::engine::items::Items;
 use crate::engine::profile::{Population, Profiles};
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) workspaces: Workspaces,
     prices: RwLock<Prices>,
     population: RwLock<Population>,
+    /// Whether any visitor was identified: most look-ups need not ask.
+    aliases: AtomicBool,
     position: AtomicU64,
     watermark: AtomicI64,
     now: AtomicI64,
@@ -48,6 +50,7 @@ impl State {
             workspaces: Workspaces::default(),
             prices: RwLock::default(),
             population: RwLock::default(),
+            aliases: AtomicBool::new(false),
             position: AtomicU64::new(0),
             watermark: AtomicI64::new(Millis::MIN.0),
             now: AtomicI64::new(0),
@@ -68,6 +71,14 @@ impl State {
     /// The latest event time or tick seen: what fades is faded to here.
     pub(crate) fn now(&self) -> Millis {
         Millis(self.now.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn has_aliases(&self) -> bool {
+        self.aliases.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_alias(&self) {
+        self.aliases.store(true, Ordering::Relaxed);
     }
 
     /// Makes what was applied visible. Only the writer calls this.
@@ -141,34 +152,33 @@ impl State {
             .best(list, |item| self.counts.popularity_key(item))
     }
 
-    /// An item became more popular: it may enter lists. Only the writer calls this.
-    pub(crate) fn promote(&self, item: u32) {
-        let missing = self.catalog.read(item, |entry| {
-            entry
-                .lists()
-                .enumerate()
-                .filter(|&(bit, list)| list != ListKey::None && entry.listed >> bit & 1 == 0)
-                .fold(0_u8, |bits, (bit, _)| bits | 1 << bit)
-        });
+    /// An item became more popular and has this key now: it may enter lists. Only the writer calls this.
+    pub(crate) fn promote(&self, item: u32, key: f64) {
+        let missing = self.catalog.read(item, Entry::unlisted);
         if missing != 0 {
-            self.compete(item, missing);
+            self.compete(item, key, missing);
         }
     }
 
     /// Offers an item to the lists whose bits are set.
-    fn compete(&self, item: u32, bits: u8) {
-        let lists: Vec<ListKey> = self.catalog.read(item, |entry| entry.lists().collect());
+    fn compete(&self, item: u32, key: f64, bits: u8) {
+        let mut lists = [ListKey::None; u8::BITS as usize];
+        self.catalog.read(item, |entry| {
+            for (place, list) in lists.iter_mut().zip(entry.lists()) {
+                *place = list;
+            }
+        });
         for (bit, list) in (0_u8..).zip(lists).filter(|(bit, _)| bits >> bit & 1 == 1) {
-            let key = |other| self.counts.popularity_key(other);
-            match self.lists.offer(list, Member { item, bit }, key) {
+            let key_of = |other| self.counts.popularity_key(other);
+            match self.lists.offer(list, Member { item, bit }, key, key_of) {
                 Offer::Refused => continue,
                 Offer::Entered => {}
                 Offer::Replaced(other) => {
                     self.catalog
-                        .change(other.item, |entry| entry.listed &= !(1 << other.bit));
+                        .change(other.item, |entry| entry.unlist(other.bit));
                 }
             }
-            self.catalog.change(item, |entry| entry.listed |= 1 << bit);
+            self.catalog.change(item, |entry| entry.list(bit));
         }
     }
 
@@ -178,13 +188,13 @@ impl State {
         lists
             .into_iter()
             .for_each(|list| self.lists.remove(list, item));
-        self.catalog.change(item, |entry| entry.listed = 0);
+        self.catalog.change(item, Entry::unlist_all);
     }
 
     /// Lets an item back into the lists of its categories and brand, if it was ever dealt with.
     pub(crate) fn enlist(&self, item: u32) {
         if self.counts.events(item) > 0 {
-            self.compete(item, u8::MAX);
+            self.promote(item, self.counts.popularity_key(item));
         }
     }
 }

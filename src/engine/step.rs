@@ -34,10 +34,11 @@ impl Step<'_> {
         let cart_event = CartEvent::new(self.event, self.at, self.key, |id| {
             state.intern_item(id, self.at)
         });
+        let mut popular = None;
         let touched = state.profiles.change(user, |profile| {
             let touched = profile.touch(self.at, &self.event.session, state.config.session_gap_ms);
             if let Some(item) = item {
-                self.deal_with(item, profile, state);
+                popular = self.deal_with(item, profile, state).map(|key| (item, key));
             }
             self.trade(profile, &bought, state);
             if let Some(cart_event) = cart_event {
@@ -49,7 +50,7 @@ impl Step<'_> {
             }
             touched
         });
-        self.popularize(item, &bought, state);
+        self.popularize(popular, &bought, state);
         (touched == Touched::Began).then_some(user)
     }
 
@@ -112,19 +113,19 @@ impl Step<'_> {
     }
 
     /// What looking at an item or putting it into the cart teaches.
-    fn deal_with(self, item: u32, profile: &mut Profile, state: &State) {
-        let Some(weight) = weight(self.event.kind) else {
-            return;
-        };
+    ///
+    /// Answers the item's popularity key if it grew.
+    fn deal_with(self, item: u32, profile: &mut Profile, state: &State) -> Option<f64> {
+        let weight = weight(self.event.kind)?;
         profile.see(item);
         self.learn_taste(item, weight, profile, state);
         let limit = state.config.taught_events_per_minute_max;
-        if let Some(session) = profile.session.as_mut() {
-            if session.may_teach(self.at, limit) {
-                state.counts.view(&session.items, item, self.at);
-            }
-            session.push(item);
-        }
+        let session = profile.session.as_mut()?;
+        let key = session
+            .may_teach(self.at, limit)
+            .then(|| state.counts.view(&session.items, item, self.at));
+        session.push(item);
+        key
     }
 
     /// Category, brand and price of an item move the shopper's own.
@@ -184,16 +185,16 @@ impl Step<'_> {
     }
 
     /// Popularity and baskets.
-    fn popularize(self, item: Option<u32>, bought: &[Line], state: &State) {
-        if let Some(item) = item.filter(|_| weight(self.event.kind).is_some()) {
-            state.promote(item);
+    fn popularize(self, popular: Option<(u32, f64)>, bought: &[Line], state: &State) {
+        if let Some((item, key)) = popular {
+            state.promote(item, key);
         }
         if self.event.kind == EventKind::Purchase {
             let items: Vec<u32> = bought.iter().map(|line| line.item).collect();
             state.counts.basket(&items, self.at);
             for item in items {
-                state.counts.interaction(item, 1.0, self.at);
-                state.promote(item);
+                let key = state.counts.interaction(item, 1.0, self.at);
+                state.promote(item, key);
             }
         }
     }
@@ -212,6 +213,7 @@ impl Step<'_> {
         if follow_alias(visitor, state) == user {
             return;
         }
+        state.note_alias();
         let watermark = self.watermark;
         let left = state.profiles.change(visitor, |profile| {
             let cart = profile.cart.lines();
@@ -261,6 +263,9 @@ const fn weight(kind: EventKind) -> Option<f32> {
 
 /// The shopper that this one is known as since `identify`.
 pub(crate) fn follow_alias(user: u32, state: &State) -> u32 {
+    if !state.has_aliases() {
+        return user;
+    }
     let alias = state
         .profiles
         .read(user, |profile| profile.alias)

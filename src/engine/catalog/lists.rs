@@ -4,6 +4,7 @@
 //! ever grows, and a list of the best needs no refresh: an item outside it can only get in by an event of its own.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, BufMut};
 use parking_lot::RwLock;
@@ -32,18 +33,26 @@ pub(crate) enum ListKey {
 /// All lists, shared by one writer and many readers.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
-    shop: RwLock<Top>,
-    brands: boxcar::Vec<RwLock<Top>>,
-    categories: boxcar::Vec<RwLock<Top>>,
+    shop: List,
+    brands: boxcar::Vec<List>,
+    categories: boxcar::Vec<List>,
     newest: RwLock<BTreeSet<(Millis, u32)>>,
+}
+
+/// One list, and what tells without a lock that an item is not good enough for it.
+#[derive(Debug)]
+struct List {
+    /// No more than the lowest key in a full list, as bits; keys grow, so it lags behind until it matters.
+    floor: AtomicU64,
+    top: RwLock<Top>,
 }
 
 /// The best of something, in no order. Invariant: no item outside has a higher key than an item inside.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Top {
+struct Top {
     members: Vec<Member>,
-    /// No more than the lowest key inside; keys grow, so it lags behind until it matters.
-    floor: f64,
+    /// Keys of the members when they were last looked at: no more than they are now.
+    keys: Vec<f64>,
 }
 
 /// An item in a list.
@@ -66,30 +75,48 @@ pub(crate) enum Offer {
 }
 
 impl Lists {
-    /// Whether an item that is not in the list gets in after an event of its own. `key` gives the current key of any
-    /// item. Only the writer calls this.
-    pub(crate) fn offer(&self, list: ListKey, member: Member, key: impl Fn(u32) -> f64) -> Offer {
-        self.change(list, |top| top.offer(member, key))
-            .unwrap_or(Offer::Refused)
+    /// Whether an item that is not in the list gets in with the key that an event of its own gave it. `key_of` gives the
+    /// current key of any item. Only the writer calls this.
+    pub(crate) fn offer(
+        &self,
+        list: ListKey,
+        member: Member,
+        key: f64,
+        key_of: impl Fn(u32) -> f64,
+    ) -> Offer {
+        let Some(list) = self.list(list) else {
+            return Offer::Refused;
+        };
+        if key < f64::from_bits(list.floor.load(Ordering::Relaxed)) {
+            return Offer::Refused;
+        }
+        let mut top = list.top.write();
+        let offer = top.offer(member, key, key_of);
+        list.floor.store(top.floor().to_bits(), Ordering::Relaxed);
+        offer
     }
 
     /// Takes an item out, after it left the category or the brand.
     pub(crate) fn remove(&self, list: ListKey, item: u32) {
-        self.change(list, |top| top.members.retain(|member| member.item != item));
+        if let Some(list) = self.list(list) {
+            list.top.write().remove(item);
+            list.floor
+                .store(f64::NEG_INFINITY.to_bits(), Ordering::Relaxed);
+        }
     }
 
     /// Items of a list with their keys, best first, ties by number.
-    pub(crate) fn best(&self, list: ListKey, key: impl Fn(u32) -> f64) -> Vec<(u32, f64)> {
-        let read = |top: &Top| top.members.clone();
-        let members = match list {
-            ListKey::None => Vec::new(),
-            ListKey::Shop => read(&self.shop.read()),
-            ListKey::Brand(number) => in_list(&self.brands, number, read),
-            ListKey::Category(number) => in_list(&self.categories, number, read),
+    pub(crate) fn best(&self, list: ListKey, key_of: impl Fn(u32) -> f64) -> Vec<(u32, f64)> {
+        let list = match list {
+            ListKey::None => None,
+            ListKey::Shop => Some(&self.shop),
+            ListKey::Brand(number) => self.brands.get(number as usize),
+            ListKey::Category(number) => self.categories.get(number as usize),
         };
+        let members = list.map_or_else(Vec::new, |list| list.top.read().members.clone());
         let mut best: Vec<_> = members
             .iter()
-            .map(|member| (member.item, key(member.item)))
+            .map(|member| (member.item, key_of(member.item)))
             .collect();
         best.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         best
@@ -116,10 +143,12 @@ impl Lists {
 
     /// All lists as bytes: a few hundred bytes a category, written at once.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        self.shop.read().encode(out);
+        self.shop.top.read().encode(out);
         for group in [&self.brands, &self.categories] {
             codec::put_len(out, group.count());
-            group.iter().for_each(|(_, top)| top.read().encode(out));
+            group
+                .iter()
+                .for_each(|(_, list)| list.top.read().encode(out));
         }
         let newest = self.newest.read();
         codec::put_len(out, newest.len());
@@ -131,65 +160,103 @@ impl Lists {
 
     pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
         let lists = Self {
-            shop: RwLock::new(Top::decode(input)?),
+            shop: List::decode(input)?,
             ..Self::default()
         };
         for group in [&lists.brands, &lists.categories] {
             for _ in 0..codec::get_len(input)? {
-                group.push(RwLock::new(Top::decode(input)?));
+                group.push(List::decode(input)?);
             }
         }
         for _ in 0..codec::get_len(input)? {
             let created = codec::get_millis(input)?;
-            lists
-                .newest
-                .write()
-                .insert((created, input.try_get_u32_le()?));
+            let item = input.try_get_u32_le()?;
+            lists.newest.write().insert((created, item));
         }
         Ok(lists)
     }
 
-    fn change<R>(&self, list: ListKey, change: impl FnOnce(&mut Top) -> R) -> Option<R> {
+    /// A list, which is made if it is not there. Only the writer calls this.
+    fn list(&self, list: ListKey) -> Option<&List> {
         let (group, number) = match list {
             ListKey::None => return None,
-            ListKey::Shop => return Some(change(&mut self.shop.write())),
+            ListKey::Shop => return Some(&self.shop),
             ListKey::Brand(number) => (&self.brands, number as usize),
             ListKey::Category(number) => (&self.categories, number as usize),
         };
         while group.count() <= number {
-            group.push(RwLock::default());
+            group.push(List::default());
         }
-        group.get(number).map(|top| change(&mut top.write()))
+        group.get(number)
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            floor: AtomicU64::new(f64::NEG_INFINITY.to_bits()),
+            top: RwLock::default(),
+        }
+    }
+}
+
+impl List {
+    fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
+        let list = Self::default();
+        *list.top.write() = Top::decode(input)?;
+        Ok(list)
     }
 }
 
 impl Top {
-    fn offer(&mut self, new: Member, key: impl Fn(u32) -> f64) -> Offer {
+    fn offer(&mut self, new: Member, key: f64, key_of: impl Fn(u32) -> f64) -> Offer {
         if self.members.len() < LIST_MAX {
             self.members.push(new);
+            self.keys.push(key);
             return Offer::Entered;
         }
-        let own = key(new.item);
-        if own < self.floor {
-            return Offer::Refused;
-        }
-        let lowest = self
-            .members
-            .iter()
-            .enumerate()
-            .map(|(place, member)| (place, *member, key(member.item)))
-            .min_by(|a, b| a.2.total_cmp(&b.2).then(b.1.item.cmp(&a.1.item)));
-        let Some((place, member, floor)) = lowest else {
+        let Some((place, lowest)) = self.lowest(key_of) else {
             return Offer::Refused;
         };
-        self.floor = floor;
-        if own < floor || (own <= floor && new.item > member.item) {
+        let (Some(member), Some(known)) = (self.members.get_mut(place), self.keys.get_mut(place))
+        else {
+            return Offer::Refused;
+        };
+        if key < lowest || (key <= lowest && new.item > member.item) {
             return Offer::Refused;
         }
-        if let Some(slot) = self.members.get_mut(place) {
-            *slot = new;
+        *known = key;
+        Offer::Replaced(std::mem::replace(member, new))
+    }
+
+    /// The place and key of the member that would go first: the lowest key, ties the highest number. Only members that
+    /// look lowest are looked at again, since keys grow.
+    fn lowest(&mut self, key_of: impl Fn(u32) -> f64) -> Option<(usize, f64)> {
+        loop {
+            let places = self.keys.iter().zip(&self.members).enumerate();
+            let (place, (&known, member)) =
+                places.min_by(|(_, a), (_, b)| a.0.total_cmp(b.0).then(b.1.item.cmp(&a.1.item)))?;
+            let now = key_of(member.item);
+            if now <= known {
+                return Some((place, known));
+            }
+            *self.keys.get_mut(place)? = now;
         }
-        Offer::Replaced(member)
+    }
+
+    /// A key below which nothing gets in.
+    fn floor(&self) -> f64 {
+        if self.members.len() < LIST_MAX {
+            return f64::NEG_INFINITY;
+        }
+        self.keys.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    fn remove(&mut self, item: u32) {
+        if let Some(place) = self.members.iter().position(|member| member.item == item) {
+            self.members.remove(place);
+            self.keys.remove(place);
+        }
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -201,7 +268,7 @@ impl Top {
     }
 
     fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
-        let members = (0..codec::get_len(input)?)
+        let members: Vec<Member> = (0..codec::get_len(input)?)
             .map(|_| {
                 Ok(Member {
                     item: input.try_get_u32_le()?,
@@ -210,20 +277,10 @@ impl Top {
             })
             .collect::<Result<_, Corrupt>>()?;
         Ok(Self {
+            keys: vec![f64::NEG_INFINITY; members.len()],
             members,
-            floor: f64::NEG_INFINITY,
         })
     }
-}
-
-fn in_list(
-    group: &boxcar::Vec<RwLock<Top>>,
-    number: u32,
-    read: impl Fn(&Top) -> Vec<Member>,
-) -> Vec<Member> {
-    group
-        .get(number as usize)
-        .map_or_else(Vec::new, |top| read(&top.read()))
 }
 
 #[cfg(test)]
@@ -247,7 +304,8 @@ mod tests {
             if listed[item as usize] {
                 continue;
             }
-            match lists.offer(ListKey::Shop, Member { item, bit: 0 }, key) {
+            let own = key(item);
+            match lists.offer(ListKey::Shop, Member { item, bit: 0 }, own, key) {
                 Offer::Refused => {}
                 Offer::Entered => listed[item as usize] = true,
                 Offer::Replaced(other) => {

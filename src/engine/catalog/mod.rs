@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     deleted: bool,
     pub(crate) created: Millis,
     /// Bit by bit, which of its lists ([`ListKey`]s in the order of [`Entry::lists`]) hold this item.
-    pub(crate) listed: u8,
+    listed: u8,
     /// The snapshot this entry was last part of.
     epoch: u8,
     details: Option<Box<Details>>,
@@ -75,6 +75,25 @@ impl Entry {
                 .iter()
                 .map(|&number| ListKey::Category(number)),
         )
+    }
+
+    /// Bit by bit, the lists that it competes in without being in them.
+    pub(crate) fn unlisted(&self) -> u8 {
+        let shop_and_brand = if self.brand == 0 { 0b01 } else { 0b11 };
+        let categories = (1_u16 << self.categories.len()) - 1;
+        (shop_and_brand | categories.to_le_bytes()[0] << 2) & !self.listed
+    }
+
+    pub(crate) fn list(&mut self, bit: u8) {
+        self.listed |= 1 << bit;
+    }
+
+    pub(crate) fn unlist(&mut self, bit: u8) {
+        self.listed &= !(1 << bit);
+    }
+
+    pub(crate) fn unlist_all(&mut self) {
+        self.listed = 0;
     }
 
     /// Takes a change over. `categories` and `brand` are the numbers of the patch's names.
