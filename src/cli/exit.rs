@@ -6,6 +6,8 @@ use std::fmt;
 pub(crate) const USAGE: u8 = 2;
 /// Data that cannot be used.
 pub(crate) const DATA: u8 = 65;
+/// A file that is not there or cannot be opened.
+pub(crate) const NO_INPUT: u8 = 66;
 /// A server that cannot be reached or does not answer.
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// A bug of ours.

@@ -1,10 +1,13 @@
 //! The command line: tables for people, JSON for scripts, and a next step at the end.
 
 mod exit;
+mod http;
 mod table;
 mod client;
 mod demo;
 mod evaluate;
+mod dlq;
+mod import;
 mod serve;
 mod ask;
 mod watch;
@@ -82,6 +85,11 @@ enum Command {
     Health(watch::Health),
     /// Measure how well the rankers foretell recorded sessions.
     Evaluate(Box<evaluate::Evaluate>),
+    /// Feed a server with the history in files.
+    Import(import::Import),
+    /// Look at what a server refused.
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
     /// Check or show the settings.
     #[command(subcommand)]
     Config(settings::Action),
@@ -103,6 +111,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Triggers(command) => watch::triggers(&command, output),
         Command::Health(command) => watch::health(&command, output),
         Command::Evaluate(evaluate) => evaluate::run(&evaluate, output),
+        Command::Import(import) => import::run(&import, output),
+        Command::Dlq(dlq) => dlq::run(&dlq, output),
         Command::Config(action) => settings::run(action, output),
     }
 }

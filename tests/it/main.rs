@@ -10,6 +10,7 @@ mod datasets;
 mod demo;
 mod evaluate;
 mod golden;
+mod import;
 mod kill;
 mod log_crash;
 mod log_faults;

@@ -15,11 +15,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the server and waits until it serves.
     pub(crate) fn serve(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::serve_on("127.0.0.1:0", data_dir, environment)
+    }
+
+    /// As [`Process::serve`], with gRPC on a given address.
+    pub(crate) fn serve_on(grpc: &str, data_dir: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_impulse"))
             .args([
                 "serve",
                 "--grpc-listen",
-                "127.0.0.1:0",
+                grpc,
                 "--http-listen",
                 "127.0.0.1:0",
             ])

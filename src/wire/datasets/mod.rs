@@ -6,7 +6,7 @@
 //!
 //! **Ids.** The published files have no event ids, so an id is made from the line: the first 96 bits of the BLAKE3 hash
 //! of the format's name and the line's bytes, in hexadecimal. It does not depend on the file's name or on the place
-//! in it, so importing a file twice, or two files that overlap, gives duplicates and changes nothing. True repetitions
+//! in it: a line that is sent again gets the same id, and whoever keeps ids that long recognises it. True repetitions
 //! are kept: REES46 and `YooChoose` hold lines that are equal to the last byte (a shopper who reloads within one
 //! second; 5 of the 17,434 lines of the REES46 sample), so the second and later ones of such lines count how often the
 //! line came before, within the last 65,536 distinct lines. `RetailRocket` has none.
