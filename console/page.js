@@ -9,14 +9,16 @@ import { ShopTime } from "./time.js";
 import { TriggerPanel } from "./triggers.js";
 import { act, clock, count, dayAndTime, micros, money } from "./words.js";
 
-const SHOWN = 8;
-const AROUND_MAX = 3;
+const SHOWN = { home: 12, product: 8 };
+const AROUND_MAX = 6;
 const LAST_TRIGGERS = 40;
 const time = new ShopTime();
 const panel = new TriggerPanel(time, announce);
 
 const state = {
   visitor: "",
+  /// The id just made up, as long as nobody has heard of it.
+  newcomer: "",
   product: "",
   session: api.freshId("s-"),
   /// Log position after our last event: answers must not be older.
@@ -78,7 +80,8 @@ async function arrive() {
 }
 
 function newcomer() {
-  return api.freshId("visitor-").slice(0, 14);
+  state.newcomer = api.freshId("visitor-").slice(0, 14);
+  return state.newcomer;
 }
 
 async function showProduct(id) {
@@ -116,6 +119,7 @@ async function send(events) {
       notify(`The server refused the event: ${refused.detail || refused.reason}`);
     }
     state.position = answer.position;
+    state.newcomer = "";
     await refresh({ acted: true });
   });
   if (state.own.size > 500) {
@@ -152,23 +156,24 @@ async function purchase() {
 async function refresh({ acted = false } = {}) {
   state.turn += 1;
   const turn = state.turn;
+  const placement = state.product ? "product" : "home";
   const query = {
-    placement: state.product ? "product" : "home",
+    placement,
     ...api.shopper(state.visitor),
     contextItems: state.product ? [state.product] : [],
-    limit: SHOWN,
+    limit: SHOWN[placement],
     minPosition: state.position,
   };
   await guarded(async () => {
     const [answer, known] = await Promise.all([
       api.recommend(query),
-      api.profile(state.visitor, state.position),
+      state.visitor === state.newcomer ? null : api.profile(state.visitor, state.position),
     ]);
     if (turn !== state.turn) {
       return;
     }
     time.observe(Date.parse(answer.asOf));
-    showAnswer(answer, query.placement);
+    showAnswer(answer, placement);
     state.cart = known?.profile?.cart;
     await Promise.all([
       showProfile(known?.profile, { now: time.now(), href: hrefOf }),
@@ -252,7 +257,8 @@ function happened(event) {
   }
   const list = byId("around");
   const busy = list.matches(":hover, :focus-within");
-  if (!busy && performance.now() - aroundDrawn > (aroundDrawn === 0 ? 0 : 5_000)) {
+  const pause = list.childElementCount < AROUND_MAX ? 500 : 5_000;
+  if (!busy && performance.now() - aroundDrawn > pause) {
     aroundDrawn = performance.now();
     drawAround(list);
   }

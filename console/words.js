@@ -95,7 +95,7 @@ const REASONS = {
   CO_PURCHASED: "Bought together", CO_VIEWED: "Seen together", SESSION_SIMILAR: "Sessions like this one",
   TRENDING: "Popular now", AFFINITY: "Taste", CONTENT_SIMILAR: "Alike", BUY_AGAIN: "Buy again",
   RECENTLY_VIEWED: "Seen lately", PROMOTED: "Promoted", PINNED: "Pinned", EXPLORATION: "Exploration",
-  COLD_START: "New here",
+  COLD_START: "Nothing known yet",
 };
 
 export function reasonCode(code) {

@@ -16,7 +16,7 @@ pub const COMPANIONS_MAX: u32 = 4;
 pub(super) const FIRST_PRODUCT: u64 = 10_001;
 
 /// Exponent of the popularity of products within their category.
-const ZIPF: f64 = 0.85;
+const ZIPF: f64 = 1.05;
 
 /// Settings of a shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Shop {
         }
         let interest: Vec<f64> = wanted
             .iter()
-            .map(|(department, _, _)| department.interest / rows(department.leaves.len()))
+            .map(|(department, leaf, _)| department.interest * leaf.share_of(department))
             .collect();
         Self {
             plan: Arc::new(Plan {
@@ -420,11 +420,6 @@ pub(super) const fn small(count: usize) -> u32 {
 )]
 const fn small64(place: u64) -> u32 {
     place as u32
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a few leaves")]
-const fn rows(count: usize) -> f64 {
-    count as f64
 }
 
 #[expect(

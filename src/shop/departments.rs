@@ -9,7 +9,7 @@ pub(super) struct Department {
     pub(super) interest: f64,
     /// Makers, from the cheapest to the dearest.
     pub(super) brands: [&'static str; 5],
-    /// Second level of the categories.
+    /// Second level of the categories, from the most to the least visited.
     pub(super) leaves: &'static [Leaf],
 }
 
@@ -24,6 +24,21 @@ pub(super) struct Leaf {
     pub(super) nouns: [&'static str; 3],
     /// Leaves whose products are bought along with these.
     pub(super) complements: &'static [&'static str],
+}
+
+impl Leaf {
+    /// Its share of the interest in its department.
+    pub(super) fn share_of(&self, department: &Department) -> f64 {
+        let weight = |place: usize| 1.0 / (1.0 + 0.6 * small_count(place));
+        let leaves = department.leaves;
+        let all: f64 = (0..leaves.len()).map(weight).sum();
+        let place = leaves.iter().position(|leaf| leaf.name == self.name);
+        weight(place.unwrap_or(leaves.len())) / all
+    }
+}
+
+fn small_count(count: usize) -> f64 {
+    f64::from(u8::try_from(count).unwrap_or(u8::MAX))
 }
 
 /// What the brand of each position multiplies a price by.

@@ -58,6 +58,16 @@ enum Phase {
     Crawl,
 }
 
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Arrived,
+    /// A product was looked at.
+    Looked,
+    /// Something was put into the cart.
+    Added,
+}
+
 /// A visitor and the stream of draws that decides everything they do.
 #[derive(Clone, Debug)]
 pub(super) struct Visitor {
@@ -79,8 +89,7 @@ pub(super) struct Visitor {
     cart: Vec<(u32, u32)>,
     cart_touched: Millis,
     now: Millis,
-    /// Whether this session put something into the cart.
-    added: bool,
+    progress: Progress,
     reminded: bool,
     ordered: Option<u32>,
     category: u32,
@@ -120,7 +129,7 @@ impl Visitor {
             cart: Vec::new(),
             cart_touched: Millis(0),
             now: Millis(0),
-            added: false,
+            progress: Progress::Arrived,
             reminded: false,
             ordered: None,
             category: main,
@@ -156,7 +165,7 @@ impl Visitor {
 
     /// Milliseconds until the next session begins.
     pub(super) fn away_ms(&mut self, now: Millis) -> i64 {
-        if self.has_cart() && self.added && self.random.chance(0.3) {
+        if self.has_cart() && self.progress == Progress::Added && self.random.chance(0.3) {
             let soon = self.random.log_normal(5.0 * as_ms(HOUR_MS), 0.8);
             return held(soon, as_ms(20 * MINUTE_MS) * 2.0, as_ms(2 * DAY_MS));
         }
@@ -218,7 +227,11 @@ impl Visitor {
                 Act::List
             }
             Phase::View => {
-                self.product = self.choose(shop);
+                self.product = if self.progress >= Progress::Looked {
+                    self.choose(shop)
+                } else {
+                    self.first_choice(shop, self.category)
+                };
                 self.look()
             }
             Phase::Look => self.look(),
@@ -251,7 +264,7 @@ impl Visitor {
         self.sessions += 1;
         self.session = numbered("s-", self.number);
         self.session.push_str(&numbered("-", self.sessions.into()));
-        self.added = false;
+        self.progress = Progress::Arrived;
         self.phase = Phase::Enter;
         if self.crawl_left > 0 {
             self.crawl_left = 300 + self.random.below(900);
@@ -335,6 +348,7 @@ impl Visitor {
     }
 
     fn look(&mut self) -> Act {
+        self.progress = self.progress.max(Progress::Looked);
         let odds = self.intent.odds();
         let full = self.cart.len() >= CART_LINES_MAX;
         if !full && self.random.chance(odds.add) {
@@ -351,7 +365,7 @@ impl Visitor {
         if self.cart.is_empty() {
             self.carts += 1;
         }
-        self.added = true;
+        self.progress = Progress::Added;
         self.cart_touched = self.now;
         let product = self.product;
         let quantity = if self.random.chance(0.08) { 2 } else { 1 };
@@ -378,7 +392,7 @@ impl Visitor {
         let roll = self.random.unit();
         self.phase = if self.random.chance(odds.go_on) {
             if roll < 0.1 { Phase::List } else { Phase::View }
-        } else if self.added && self.has_cart() && roll < odds.see_cart {
+        } else if self.progress == Progress::Added && self.has_cart() && roll < odds.see_cart {
             Phase::Cart
         } else {
             Phase::Away
@@ -452,16 +466,16 @@ impl Visitor {
             .product(current)
             .map_or(self.category, |product| product.category_index);
         match self.random.below(100) {
-            0..=41 => self.similar(shop, category, current),
-            42..=56 => {
+            0..=31 => self.similar(shop, category, current),
+            32..=46 => {
                 let nth = self.random.below(COMPANIONS_MAX);
                 shop.companion(current, nth).unwrap_or(current)
             }
-            57..=64 => {
+            47..=53 => {
                 self.category = shop.draw_neighbour_category(category, &mut self.random);
                 self.first_choice(shop, self.category)
             }
-            65..=70 => current,
+            54..=59 => current,
             _ => self.first_choice(shop, self.category),
         }
     }

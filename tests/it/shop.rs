@@ -47,11 +47,11 @@ fn the_events_of_a_seed_are_the_same_on_every_machine() {
 const FIRST: [&str; 4] = [
     "2975808 12ae3023-1 visitor-106 consent_change ",
     "2977422 12ae3023-2 visitor-106 product_list_view ",
-    "2996897 12ae3023-3 visitor-106 product_view sku-10001",
-    "5239607 12ae3023-4 visitor-195 search_query ",
+    "2996897 12ae3023-3 visitor-106 product_view sku-10323",
+    "3017059 12ae3023-4 visitor-106 add_to_cart sku-10323",
 ];
 
-const DIGEST: u64 = 0x0737_7066_3091_4fea;
+const DIGEST: u64 = 0x7f5f_d946_b023_4cbc;
 
 fn short(event: &Event) -> String {
     let after = event.created.map_or(-1, |at| at.since(START));
