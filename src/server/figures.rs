@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::clock::Stopwatch;
 use crate::server::connection::stopped;
 use crate::server::service::Context;
-use crate::wire::event::timestamp;
+use crate::wire::event::{timestamp, watermark};
 
 /// How often the figures are made.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -110,7 +110,7 @@ fn figures_of(context: &Context, events_per_second: f64) -> Value {
     let stats = context.view.stats();
     let (answers, p50, p99) = context.answer_times.read();
     json!({
-        "asOf": timestamp(context.view.watermark()),
+        "asOf": watermark(context.view.watermark()),
         "now": timestamp(context.clock.now()),
         "speed": context.clock.speed(),
         "position": context.view.position(),

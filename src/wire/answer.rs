@@ -3,7 +3,7 @@
 use crate::domain::{
     Answer, Explanation, Id, LadderStep, Query, Reason, ReasonCode, Recommendation,
 };
-use crate::wire::event::timestamp;
+use crate::wire::event::watermark;
 use crate::wire::proto;
 
 /// Items of an answer when the request says nothing.
@@ -43,7 +43,7 @@ pub fn to_proto(answer: &Answer) -> proto::RecommendResponse {
         });
     proto::RecommendResponse {
         items: (1..).zip(&answer.items).map(item_to_proto).collect(),
-        as_of: Some(timestamp(answer.as_of)),
+        as_of: watermark(answer.as_of),
         position: answer.position,
         step: step.into(),
         missing_ids: answer.missing.iter().map(ToString::to_string).collect(),
@@ -72,7 +72,7 @@ pub fn explanation_to_proto(explanation: &Explanation) -> proto::ExplainResponse
             })
             .collect(),
         filtered: explanation.filtered.unwrap_or_default().to_owned(),
-        as_of: Some(timestamp(explanation.as_of)),
+        as_of: watermark(explanation.as_of),
         ..proto::ExplainResponse::default()
     }
 }

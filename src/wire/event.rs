@@ -356,6 +356,11 @@ pub fn timestamp(time: Millis) -> Timestamp {
     Timestamp { seconds, nanos }
 }
 
+/// A watermark as a message; nothing before the first event.
+pub fn watermark(time: Millis) -> Option<Timestamp> {
+    (time > Millis::MIN).then(|| timestamp(time))
+}
+
 pub(super) fn stamp(time: Timestamp) -> Stamp {
     Stamp {
         seconds: time.seconds,

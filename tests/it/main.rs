@@ -3,6 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test that cannot go on has failed"
 )]
 
@@ -10,6 +12,8 @@ mod datasets;
 mod demo;
 mod evaluate;
 mod golden;
+mod grpc;
+mod http;
 mod import;
 mod kill;
 mod log_crash;
@@ -18,6 +22,7 @@ mod log_model;
 mod log_readers;
 mod page;
 mod process;
+mod serving;
 mod shop;
 mod sim_disk;
 mod tidy;

@@ -10,7 +10,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::Input;
-use crate::pipeline::{Entry, IdleHold, Origin, Receipt, Status as Became};
+use crate::pipeline::{Batch, Entry, IdleHold, Origin, Receipt, Status as Became};
 use crate::server::Error;
 use crate::server::connection::stopped;
 use crate::server::service::{Context, entry, result};
@@ -35,7 +35,7 @@ impl EventService for Events {
         let events = request.into_inner().events;
         check_count(&events)?;
         let (entries, ids) = entries(events);
-        let receipt = self.0.record(Origin::Grpc, false, entries).await?;
+        let receipt = self.0.record(Origin::Grpc, entries).await?;
         let results = ids
             .into_iter()
             .zip(&receipt.statuses)
@@ -92,10 +92,12 @@ impl EventStream {
                 .get_or_insert_with(|| self.context.ingest.hold_idle());
         }
         let (entries, ids) = entries(batch.events);
-        let receipt = self
-            .context
-            .record(Origin::Grpc, batch.historical, entries)
-            .await?;
+        let batch = Batch {
+            origin: Origin::Grpc,
+            historical: batch.historical,
+            entries,
+        };
+        let receipt = self.context.record_patiently(batch).await?;
         Ok(self.acknowledge(number, ids, &receipt))
     }
 

@@ -54,7 +54,7 @@ async fn record(State(context): State<Arc<Context>>, request: Request) -> Result
         let position = context.view.position();
         return Ok(body::json(&json!({"results": [], "position": position})));
     }
-    let receipt = context.record(Origin::Http, false, entries).await?;
+    let receipt = context.record(Origin::Http, entries).await?;
     let results: Vec<Value> = ids
         .into_iter()
         .zip(&receipt.statuses)
@@ -69,7 +69,7 @@ async fn record(State(context): State<Arc<Context>>, request: Request) -> Result
 async fn track(State(context): State<Arc<Context>>, request: Request) -> Result<Response, Error> {
     let body = body::read(&context, request).await?;
     let entry: Entry = entry(wire::json::event(&body), body.clone(), MEDIA_TYPE);
-    let receipt = context.record(Origin::Http, false, vec![entry]).await?;
+    let receipt = context.record(Origin::Http, vec![entry]).await?;
     match receipt.statuses.into_iter().next() {
         Some(Status::Rejected(rejection)) => Err(Error::rejected(&rejection)),
         _ => Ok(body::json(&json!({"status": "event recorded"}))),

@@ -7,7 +7,6 @@ use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
 use serde_json::json;
 
-use crate::domain::Millis;
 use crate::server::Phase;
 use crate::server::service::Context;
 
@@ -34,7 +33,6 @@ pub(super) fn add(routes: Routes) -> Routes {
 
 /// `GET /metrics`, in the text format of Prometheus.
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    observe_state(&context);
     let format = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, format)], context.metrics.render()).into_response()
 }
@@ -65,33 +63,4 @@ async fn readyz(State(context): State<Arc<Context>>) -> Response {
         "behind": behind,
     });
     (code, NO_STORE, axum::Json(body)).into_response()
-}
-
-/// Sets what is read from the state instead of being counted.
-fn observe_state(context: &Context) {
-    let metrics = &context.metrics;
-    if context.health.admit().is_err() {
-        return;
-    }
-    let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    let stats = context.view.stats();
-    metrics.profiles.set(gauge(stats.profiles));
-    metrics.items.set(gauge(stats.items));
-    metrics.pairs.set(gauge(stats.pairs));
-    metrics.episodes_open.set(gauge(stats.episodes_open));
-    for (class, bytes) in [
-        ("profiles", stats.profile_bytes),
-        ("items", stats.item_bytes),
-    ] {
-        metrics
-            .state_bytes
-            .with_label_values(&[class])
-            .set(gauge(bytes));
-    }
-    metrics.position.set(gauge(context.view.position()));
-    let watermark = context.view.watermark();
-    if watermark > Millis(0) {
-        let delay_ms = i32::try_from(context.clock.now().since(watermark)).unwrap_or(i32::MAX);
-        metrics.watermark_delay.set(f64::from(delay_ms) / 1e3);
-    }
 }

@@ -35,7 +35,7 @@ impl Context {
             }
         }
         check.done()?;
-        let receipt = self.record(origin, false, entries).await?;
+        let receipt = self.record(origin, entries).await?;
         Ok(proto::UpsertItemsResponse {
             upserted: count_accepted(&receipt.statuses),
             position: receipt.position,
@@ -74,7 +74,7 @@ impl Context {
                 position: self.view.position(),
             });
         }
-        let receipt = self.record(origin, false, entries).await?;
+        let receipt = self.record(origin, entries).await?;
         Ok(proto::DeleteItemsResponse {
             deleted: count_accepted(&receipt.statuses),
             position: receipt.position,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::domain::{Event, Input, Rejection};
-use crate::pipeline::{Batch, Durability, Entry, Origin, Receipt, Refused, Status};
+use crate::pipeline::{Batch, Durability, Entry, Origin, Receipt, Status};
 use crate::server::Error;
 use crate::wire::proto;
 
@@ -18,28 +18,27 @@ impl Context {
     pub(in crate::server) async fn record(
         &self,
         origin: Origin,
-        historical: bool,
         entries: Vec<Entry>,
     ) -> Result<Receipt, Error> {
         self.health.admit()?;
         let batch = Batch {
             origin,
-            historical,
+            historical: false,
             entries,
         };
-        match self.ingest.submit(batch).await {
-            Ok(receipt) => {
-                self.health.set_caught_up();
-                Ok(receipt)
-            }
-            Err(refused) => {
-                if refused == Refused::DiskFull {
-                    self.health
-                        .set_behind(self.clock.now(), true, "the disk is full");
-                }
-                Err(Error::refused(&refused))
-            }
-        }
+        let submitted = self.ingest.submit(batch).await;
+        submitted.map_err(|refused| Error::refused(&refused))
+    }
+
+    /// As [`Context::record`] for a batch of a stream: when the queue is full it waits, and so does its sender.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::record`].
+    pub(in crate::server) async fn record_patiently(&self, batch: Batch) -> Result<Receipt, Error> {
+        self.health.admit()?;
+        let submitted = self.ingest.submit_patiently(batch).await;
+        submitted.map_err(|refused| Error::refused(&refused))
     }
 
     /// Puts something that could not be read into the dead-letter log.
@@ -58,7 +57,7 @@ impl Context {
             content: Err(rejection),
             raw: Some((bytes, media_type)),
         };
-        self.record(origin, false, vec![entry]).await.map(drop)
+        self.record(origin, vec![entry]).await.map(drop)
     }
 
     /// How safe accepted events are.

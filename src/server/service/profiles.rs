@@ -2,7 +2,7 @@
 
 use crate::server::Error;
 use crate::server::limits::Call;
-use crate::wire::event::timestamp;
+use crate::wire::event::watermark;
 use crate::wire::{profile, proto};
 
 use super::Context;
@@ -31,7 +31,7 @@ impl Context {
             .ok_or_else(|| Error::user_not_found(&request.user_id))?;
         let mut response = proto::GetProfileResponse {
             profile: Some(profile::to_proto(&found)),
-            as_of: Some(timestamp(self.view.watermark())),
+            as_of: watermark(self.view.watermark()),
             position,
             ..proto::GetProfileResponse::default()
         };

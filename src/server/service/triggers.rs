@@ -12,7 +12,7 @@ use crate::server::Error;
 use crate::server::connection::stopped;
 use crate::server::limits::Call;
 use crate::stream::embedded::TopicReader;
-use crate::wire::event::timestamp;
+use crate::wire::event::watermark;
 use crate::wire::{proto, trigger};
 
 use super::Context;
@@ -112,7 +112,7 @@ impl Context {
         let episodes = self.view.episodes(limit as usize);
         let mut response = proto::ListEpisodesResponse {
             episodes: episodes.iter().map(trigger::episode_to_proto).collect(),
-            as_of: Some(timestamp(self.view.watermark())),
+            as_of: watermark(self.view.watermark()),
             position,
             ..proto::ListEpisodesResponse::default()
         };
