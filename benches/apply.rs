@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench apply`, on a machine with nothing else to do. The log is the seeded shop's traffic.
 
+#![expect(clippy::print_stdout, reason = "a report")]
+
 use std::hint::black_box;
 
 use impulse::clock::Stopwatch;

@@ -60,8 +60,8 @@ impl App {
         let (events, _) = broadcast::channel(LIVE_EVENTS);
         let pipeline = pipeline::start(
             recovered,
-            config.pipeline.clone(),
-            clock.clone(),
+            &config.pipeline,
+            &clock,
             Arc::clone(&metrics),
             events.clone(),
         );
@@ -243,7 +243,6 @@ fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a gauge")]
 fn seconds(ms: i64) -> f64 {
     ms as f64 / 1e3
 }

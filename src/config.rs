@@ -132,7 +132,7 @@ impl Config {
             match Rules::parse(&text) {
                 Ok(rules) => self.engine.rules = rules,
                 Err(error) => {
-                    mistakes.push(format!("{}: {error}", self.topology.triggers.display()))
+                    mistakes.push(format!("{}: {error}", self.topology.triggers.display()));
                 }
             }
         }

@@ -33,8 +33,9 @@ impl Server {
             .arg(data_dir.path());
         let (child, line) = start(command)?;
         let started: serde_json::Value = serde_json::from_str(&line)?;
-        let address = started["grpc"]
-            .as_str()
+        let address = started
+            .get("grpc")
+            .and_then(serde_json::Value::as_str)
             .context("the server names no address")?;
         Ok(Self {
             address: format!("http://{address}"),

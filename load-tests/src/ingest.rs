@@ -79,7 +79,6 @@ pub(crate) async fn run(options: &Options, json: bool) -> anyhow::Result<()> {
     sending.await?;
     let seconds = watch.seconds();
     let cpu = server.cpu_seconds()? - cpu_before;
-    #[expect(clippy::cast_precision_loss, reason = "counts of a run")]
     let figures = json!({
         "durability": options.durability,
         "events": sent,

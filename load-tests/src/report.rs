@@ -30,7 +30,6 @@ impl Steal {
     }
 
     /// Per cent since `earlier`.
-    #[expect(clippy::cast_precision_loss, reason = "ticks of a run")]
     pub(crate) fn percent_since(self, earlier: Self) -> f64 {
         let total = self.total.saturating_sub(earlier.total).max(1);
         100.0 * self.stolen.saturating_sub(earlier.stolen) as f64 / total as f64
@@ -62,15 +61,18 @@ pub(crate) fn print(
         .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
         .map_or("unknown", |(_, name)| name.trim());
     let command: Vec<String> = std::env::args().skip(1).collect();
-    figures["scenario"] = scenario.into();
-    figures["machine"] = format!(
-        "{} x {model}",
-        std::thread::available_parallelism().map_or(0, std::num::NonZero::get)
-    )
-    .into();
-    figures["steal_percent"] = (Steal::look().percent_since(since) * 10.0).round().into();
-    figures["steal_percent"] = json!(figures["steal_percent"].as_f64().unwrap_or(0.0) / 10.0);
-    figures["command"] = format!("load-tests {}", command.join(" ")).into();
+    let conditions = json!({
+        "scenario": scenario,
+        "machine": format!(
+            "{} x {model}",
+            std::thread::available_parallelism().map_or(0, std::num::NonZero::get)
+        ),
+        "steal_percent": (Steal::look().percent_since(since) * 10.0).round() / 10.0,
+        "command": format!("load-tests {}", command.join(" ")),
+    });
+    if let (Some(figures), Value::Object(conditions)) = (figures.as_object_mut(), conditions) {
+        figures.extend(conditions);
+    }
     let mut out = std::io::stdout().lock();
     if json {
         writeln!(out, "{figures}")?;

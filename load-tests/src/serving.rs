@@ -65,6 +65,10 @@ const SEED: u64 = 7;
 const BATCH: usize = 500;
 const START: Millis = Millis(1_700_000_000_000);
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a scenario reads best from its beginning to its end"
+)]
 pub(crate) async fn run(options: &Options, json: bool) -> anyhow::Result<()> {
     let since = Steal::look();
     let echo = Server::echo()?;
@@ -122,7 +126,6 @@ pub(crate) async fn run(options: &Options, json: bool) -> anyhow::Result<()> {
     let ingested = ingest.await??;
     let (empty, answers) = (empty.histogram(), answers.histogram());
     let ratio = |quantile| {
-        #[expect(clippy::cast_precision_loss, reason = "microseconds")]
         let ratio = answers.value_at_quantile(quantile) as f64
             / empty.value_at_quantile(quantile).max(1) as f64;
         (ratio * 100.0).round() / 100.0

@@ -54,11 +54,15 @@ pub(crate) fn refused(status: &Status) -> Failure {
         .into_iter()
         .flat_map(|bad| &bad.field_violations)
     {
-        message.push_str(&format!(
-            "\n  {}: {}",
-            violation.field, violation.description
-        ));
+        message.push_str("\n  ");
+        message.push_str(&violation.field);
+        message.push_str(": ");
+        message.push_str(&violation.description);
     }
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other code says to try later"
+    )]
     let code = match status.code() {
         Code::InvalidArgument | Code::OutOfRange => exit::USAGE,
         Code::NotFound => exit::DATA,

@@ -49,7 +49,7 @@ pub(crate) struct Evaluate {
     /// Layout of the files: session-rec or retailrocket.
     #[arg(long = "format", value_name = "FORMAT")]
     layout: Layout,
-    /// Rankers, separated by commas: ddco, also_viewed, transitions, popular.
+    /// Rankers, separated by commas: ddco, `also_viewed`, transitions, popular.
     #[arg(
         long,
         value_name = "NAME",

@@ -60,7 +60,7 @@ pub enum Format {
 /// Where settings come from.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// Settings in TOML; the environment (IMPULSE__SECTION__KEY) and flags go before it.
+    /// Settings in TOML; the environment (`IMPULSE__SECTION__KEY`) and flags go before it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -103,7 +103,7 @@ enum Command {
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let output = cli.output;
     match cli.command {
-        Command::Serve(serve) => serve::run(serve, output),
+        Command::Serve(serve) => serve::run(&serve, output),
         Command::Demo(demo) => demo::run(demo, output),
         Command::Recommend(command) => ask::recommend(&command, output),
         Command::Explain(command) => ask::explain(&command, output),

@@ -57,9 +57,9 @@ impl Serve {
     }
 }
 
-pub(crate) fn run(serve: Serve, output: Output) -> Result<(), Failure> {
+pub(crate) fn run(serve: &Serve, output: Output) -> Result<(), Failure> {
     let config = Config::load(serve.settings.config.as_deref(), |config| {
-        serve.change(config)
+        serve.change(config);
     })
     .map_err(|mistakes| Failure::new(exit::CONFIG, mistakes))?;
     let repair = if serve.repair {

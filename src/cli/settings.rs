@@ -28,7 +28,7 @@ pub(crate) fn run(action: Action, output: Output) -> Result<(), Failure> {
     match (action, output.format) {
         (Action::Check(_), Format::Json) => writeln!(out, "{{\"mistakes\":[]}}")?,
         (Action::Check(_), Format::Table) => {
-            writeln!(out, "the settings are right; next: impulse serve")?
+            writeln!(out, "the settings are right; next: impulse serve")?;
         }
         (Action::Print(_), Format::Json) => {
             let text = serde_json::to_string_pretty(&config);

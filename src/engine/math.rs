@@ -140,20 +140,12 @@ fn nearest(x: f64) -> i32 {
 }
 
 /// `2^(steps/32)` without its whole part.
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_sign_loss,
-    reason = "a remainder of 32 is 0 to 31"
-)]
+#[expect(clippy::indexing_slicing, reason = "a remainder of 32 is 0 to 31")]
 fn power_of_fraction(steps: i32) -> f64 {
     POWERS[steps.rem_euclid(32) as usize]
 }
 
 /// The exponent of a positive number as it is stored.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "11 bits are left of a positive number"
-)]
 fn biased_exponent(bits: u64) -> i32 {
     (bits >> 52) as i32
 }

@@ -185,9 +185,9 @@ impl State {
     /// Takes an item out of all its lists, before its categories or its brand change. Only the writer calls this.
     pub(crate) fn withdraw(&self, item: u32) {
         let lists: Vec<ListKey> = self.catalog.read(item, |entry| entry.lists().collect());
-        lists
-            .into_iter()
-            .for_each(|list| self.lists.remove(list, item));
+        for list in lists {
+            self.lists.remove(list, item);
+        }
         self.catalog.change(item, Entry::unlist_all);
     }
 

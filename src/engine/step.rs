@@ -253,6 +253,10 @@ impl Step<'_> {
 }
 
 /// What an event of this kind about an item adds to affinities; `None` for kinds that say nothing about taste.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only what shoppers do with one item says something"
+)]
 const fn weight(kind: EventKind) -> Option<f32> {
     match kind {
         EventKind::ProductView | EventKind::WishlistAdd => Some(VIEW_WEIGHT),

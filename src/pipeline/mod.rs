@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 pub struct Config {
     /// When an accepted event is acknowledged.
     pub durability: Durability,
-    /// Records that may wait for the writer. Beyond it a batch is refused with RESOURCE_EXHAUSTED, or waits if it is
+    /// Records that may wait for the writer. Beyond it a batch is refused with `RESOURCE_EXHAUSTED`, or waits if it is
     /// part of a stream.
     pub queue_records_max: usize,
     /// Records that one frame of the log may hold.
@@ -312,7 +312,7 @@ fn received(input: &Input, historical: bool, now: Millis) -> Millis {
     match input {
         Input::Event(event) if historical => event.created.unwrap_or(now),
         Input::ItemUpsert(patch) if historical => patch.created.unwrap_or(now),
-        _ => now,
+        Input::Event(_) | Input::ItemUpsert(_) | Input::ItemDelete(_) | Input::Tick { .. } => now,
     }
 }
 

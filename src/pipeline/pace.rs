@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use crate::domain::{Millis, SECOND_MS};
 use crate::pipeline::Config;
 
+/// Length of the history behind the mean, in seconds.
+const HISTORY_S: i64 = 600;
 const MEAN_SECONDS: usize = 600;
 /// The latest stretch that is compared with the mean.
 const RECENT_SECONDS: usize = 10;
@@ -106,10 +108,6 @@ impl Pace {
         now.since(since) < self.hold_ms_max
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "at most 600 seconds and 2^32 records"
-    )]
     fn looks_like_an_outage(&self) -> bool {
         let recent = RECENT_SECONDS.min(self.seconds.len());
         let earlier = self.seconds.len() - recent;
@@ -129,7 +127,7 @@ impl Pace {
         if self.second == i64::MIN {
             self.second = second;
         }
-        self.second = self.second.max(second - MEAN_SECONDS as i64);
+        self.second = self.second.max(second.saturating_sub(HISTORY_S));
         while self.second < second {
             self.second += 1;
             self.seconds.push_back(0);

@@ -173,7 +173,11 @@ impl Replay {
                     );
                 }
                 Entry::Trigger { seq, bytes } => self.compare(seq, bytes),
-                _ => {}
+                Entry::Input { .. }
+                | Entry::Tick { .. }
+                | Entry::DeadLetter { .. }
+                | Entry::SourcePosition { .. }
+                | Entry::TopicRecord { .. } => {}
             }
         }
         self.divergences += self.outbox.triggers.len() as u64;

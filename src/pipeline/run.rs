@@ -69,10 +69,14 @@ pub(super) struct SnapshotRequest {
 
 /// Starts the writer, the deliverer and the snapshot thread on a restored state. Accepted events go to `events` once
 /// they are as durable as configured, while somebody listens there.
+#[expect(
+    clippy::too_many_lines,
+    reason = "who gets which end of what is seen best in one place"
+)]
 pub fn start(
     recovered: Recovered,
-    config: Config,
-    clock: Clock,
+    config: &Config,
+    clock: &Clock,
     metrics: Arc<Metrics>,
     events: broadcast::Sender<Arc<Event>>,
 ) -> Pipeline {
@@ -95,7 +99,7 @@ pub fn start(
         idle_holds: AtomicUsize::new(0),
         disk_full: AtomicBool::new(false),
     });
-    let mut pace = Pace::new(&config);
+    let mut pace = Pace::new(config);
     pace.resume(last_tick, clock.now());
     let sync = store.log.sync_handle();
     let view = engine.view();
@@ -144,6 +148,7 @@ pub fn start(
         snapshots: writer.snapshots.clone(),
     };
     let retention = store.retention;
+    let snapshot_clock = clock.clone();
     let counted = Arc::clone(&metrics);
     let mut threads = vec![
         spawn("writer", move || {
@@ -153,7 +158,7 @@ pub fn start(
         }),
         spawn("deliverer", move || deliverer.run(&written_rx)),
         spawn("snapshots", move || {
-            take_snapshots(&snapshot_rx, &retention, &clock, &counted)
+            take_snapshots(&snapshot_rx, &retention, &snapshot_clock, &counted);
         }),
     ];
     if config.durability == Durability::Os {

@@ -1,7 +1,11 @@
 //! The generated messages and services of `proto/impulse/v1`, with their canonical JSON form.
 
-#![expect(clippy::pedantic, clippy::unwrap_used, reason = "generated")]
-#![allow(clippy::allow_attributes, reason = "generated code carries its own")]
+#![expect(clippy::pedantic, reason = "generated")]
+#![allow(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code carries its own"
+)]
 
 include!(concat!(env!("OUT_DIR"), "/impulse.v1.rs"));
 include!(concat!(env!("OUT_DIR"), "/impulse.v1.serde.rs"));

@@ -5,7 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a test that cannot go on has failed"
+    reason = "a test that cannot go on has failed, and what it found is printed"
 )]
 
 mod datasets;

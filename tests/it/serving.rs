@@ -132,8 +132,8 @@ fn start_pipeline(
     let (events, _) = broadcast::channel(1_024);
     let pipeline = pipeline::start(
         recovered.unwrap(),
-        config,
-        Clock::manual(NOW),
+        &config,
+        &Clock::manual(NOW),
         Arc::clone(metrics),
         events.clone(),
     );

@@ -31,7 +31,7 @@ use crate::wire::datasets::Format;
 /// Feed a server with the history in files.
 ///
 /// Files are read in the order given, as one history. Events must reach the server in the order of time; files that
-/// are not in that order (YooChoose and OTTO go session by session) are sorted first, with at most 256 MiB of memory
+/// are not in that order (`YooChoose` and OTTO go session by session) are sorted first, with at most 256 MiB of memory
 /// and the rest in the temporary directory. Import history before live events, the oldest first, and each file once:
 /// the server recognises repeated events of the last 24 hours of event time, not of years.
 #[derive(Debug, Args)]

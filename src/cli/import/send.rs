@@ -22,7 +22,7 @@ use crate::wire::{event, item, proto};
 /// Batches that were sent and not acknowledged.
 const IN_FLIGHT_MAX: usize = 4;
 /// How long a server may be away before the import gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// First pause before another attempt; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -217,6 +217,10 @@ impl Sender {
     }
 
     fn gave_up(&self, status: &Status) -> Failure {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "every other code says to try later"
+        )]
         let code = match status.code() {
             Code::InvalidArgument | Code::OutOfRange => exit::DATA,
             _ => exit::UNAVAILABLE,

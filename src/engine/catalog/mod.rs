@@ -29,6 +29,7 @@ pub(crate) struct Catalog {
 
 /// One item.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Entry {
     /// Numbers of the categories, broadest first, at most [`CATEGORIES_MAX`].
     pub(crate) categories: Vec<u32>,

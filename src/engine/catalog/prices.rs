@@ -90,10 +90,6 @@ impl Histogram {
     }
 
     /// Share of prices below the bucket, plus half of those in it.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts need no more than 24 bits of precision"
-    )]
     fn quantile(&self, bucket: usize) -> Option<f32> {
         if self.total < PRICES_MIN {
             return None;

@@ -188,7 +188,6 @@ impl Subject {
 
 /// What is left of 1 after `age_ms`.
 #[expect(
-    clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     reason = "ages are far below 2^53 ms"
 )]

@@ -58,7 +58,6 @@ impl Population {
         reason = "0 to 100"
     )]
     pub(crate) fn loyalty(&self, buyer: Buyer, sessions: u32, idle_ms: i64) -> u32 {
-        #[expect(clippy::cast_precision_loss, reason = "ages are far below 2^53 ms")]
         let recency = math::exp2(-(idle_ms.max(0) as f64) / RECENCY_HALF_LIFE_MS);
         let score = if buyer.orders == 0 {
             BROWSER_SHARE * recency * (f64::from(sessions) / 10.0).min(1.0)
@@ -115,7 +114,6 @@ fn bump(counts: &mut [u64; BUCKETS], bucket: usize, up: bool) {
 }
 
 /// Share of buyers below the bucket, plus half of those in it.
-#[expect(clippy::cast_precision_loss, reason = "counts of shoppers")]
 fn quantile(counts: &[u64; BUCKETS], bucket: usize) -> f64 {
     let total: u64 = counts.iter().sum();
     if total == 0 {

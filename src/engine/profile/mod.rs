@@ -82,9 +82,9 @@ impl Profile {
         self.events = self.events.saturating_add(1);
         if let Some(session) = self.session.as_mut() {
             let renamed = !session_id.is_empty() && *session_id != session.id;
-            if at.since(session.last_event) <= gap_ms && !(renamed && !session.id.is_empty()) {
+            if at.since(session.last_event) <= gap_ms && (!renamed || session.id.is_empty()) {
                 if renamed {
-                    session.id = session_id.clone();
+                    session.id.clone_from(session_id);
                 }
                 session.events = session.events.saturating_add(1);
                 session.last_event = session.last_event.max(at);
