@@ -3,6 +3,10 @@
 //! One run of a few thousand records on a [`SimDisk`] is recorded; then it crashes before and after every operation
 //! of it, with what was not synced kept, lost, cut, reordered or torn at each sector, and what recovery finds is
 //! compared with what was written and what was acknowledged.
+#![expect(
+    clippy::print_stdout,
+    reason = "how many points were tried is part of the result"
+)]
 
 use impulse::stream::embedded::Repair;
 
@@ -37,7 +41,7 @@ fn crash_everywhere(
     let mut met = Met::default();
     let mut wrong = Vec::new();
     for site in 0..=trace.len() {
-        let before = site.checked_sub(1).map(|last| &trace[last]);
+        let before = site.checked_sub(1).and_then(|last| trace.get(last));
         let mut bound = progress;
         if !is_acknowledgement_binding {
             bound.acknowledged = 0;
@@ -108,6 +112,7 @@ fn either(site: usize, before: Option<&Op>, state: &State, random: &mut Random) 
     ways
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of the ways to go on")]
 fn no_more(_: u64, _: &State, _: &SimDisk, _: Progress, _: Session) -> Result<(), Trouble> {
     Ok(())
 }

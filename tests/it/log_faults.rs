@@ -1,4 +1,8 @@
 //! What the embedded log does about a full disk, a failed fsync, flipped bits and missing files.
+#![expect(
+    clippy::print_stdout,
+    reason = "how many points were tried is part of the result"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,7 +71,7 @@ fn crash_while_full(disk: &SimDisk, plan: &Plan) -> u64 {
     for (site, op) in trace.iter().enumerate() {
         state.apply(op);
         if matches!(op, Op::Truncate(..)) {
-            let progress = Progress::of(&trace[..=site]);
+            let progress = Progress::of(trace.get(..=site).unwrap());
             for unsynced in [Unsynced::Lost, Unsynced::Some, Unsynced::Kept] {
                 let crashed = state.after_power_loss(unsynced, &mut random);
                 check(&disk_of(crashed), plan, progress, Repair::Refuse).unwrap();
@@ -173,8 +177,10 @@ fn finished(plan: &Plan) -> State {
 fn frames(state: &State) -> Vec<(PathBuf, usize, usize)> {
     let mut found = Vec::new();
     for (file, bytes) in state.files("/log/") {
-        let begins: Vec<usize> = (0..bytes.len())
-            .filter(|at| bytes[*at..].starts_with(b"IMPf"))
+        let windows = bytes.windows(4).enumerate();
+        let begins: Vec<usize> = windows
+            .filter(|(_, window)| *window == b"IMPf")
+            .map(|(at, _)| at)
             .collect();
         let ends = begins.iter().copied().skip(1).chain([bytes.len()]);
         found.extend(
@@ -191,7 +197,12 @@ fn damage(trouble: Trouble) -> Damage {
     match trouble {
         Trouble::Open(OpenError::Read(ReadError::Damaged(damage)))
         | Trouble::Read(ReadError::Damaged(damage)) => damage,
-        other => panic!("{other}"),
+        other @ (Trouble::Open(_)
+        | Trouble::Read(_)
+        | Trouble::Append(_)
+        | Trouble::Snapshot(_)
+        | Trouble::Retention(_)
+        | Trouble::Wrong(_)) => panic!("{other}"),
     }
 }
 

@@ -196,7 +196,7 @@ fn holder(disk: &dyn Disk, lock_path: &Path) -> Option<String> {
 fn next_epoch(disk: &dyn Disk, path: &Path) -> Result<(u64, u64), OpenError> {
     let file = path.join("epoch");
     let known = match read_file(disk, &file, 64) {
-        Ok(bytes) => Some(decode(&bytes).ok_or_else(|| OpenError::Epoch { path: file })?),
+        Ok(bytes) => Some(decode(&bytes).ok_or(OpenError::Epoch { path: file })?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(ReadError::io(&file, "read")(error).into()),
     };

@@ -30,7 +30,8 @@ use super::{Disk, DiskFile, OpenMode, ReadError, Sequences};
 /// Version of the format that is written, and the only one that is read.
 const VERSION: u32 = 1;
 /// Where the first frame begins.
-pub(super) const SEGMENT_HEADER_BYTES: u64 = 76;
+pub(super) const SEGMENT_HEADER_BYTES: u64 = SEGMENT_HEADER_SIZE as u64;
+const SEGMENT_HEADER_SIZE: usize = 76;
 
 const MAGIC: [u8; 8] = *b"IMPULSEl";
 const SUFFIX: &str = ".log";
@@ -72,7 +73,7 @@ impl SegmentHeader {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(76);
+        let mut out = Vec::with_capacity(SEGMENT_HEADER_SIZE);
         out.put_slice(&MAGIC);
         out.put_u32_le(VERSION);
         out.put_u32_le(self.kind);
@@ -134,7 +135,7 @@ impl Segment {
         let file = disk
             .open(&path, mode)
             .map_err(ReadError::io(&path, "open"))?;
-        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+        let mut bytes = [0; SEGMENT_HEADER_SIZE];
         let read = read_full_at(&*file, &mut bytes, 0).map_err(ReadError::io(&path, "read"))?;
         let decoded = SegmentHeader::decode(bytes.get(..read).unwrap_or_default());
         let Some((header, version)) = decoded else {

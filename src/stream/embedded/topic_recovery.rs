@@ -92,7 +92,8 @@ impl TopicRecovery<'_> {
     fn open(&mut self, tail: Tail, oldest: Seq) -> Result<TopicLog, OpenError> {
         let topic = tail.topic;
         let start = oldest.min(topic.seq(&self.log.end()));
-        let has_gap = tail.segment.is_some() && tail.last < start;
+        // Without any segment, readable or not, nothing was kept and nothing is missing.
+        let has_gap = tail.last < start && (tail.segment.is_some() || tail.is_torn);
         if has_gap {
             self.report_gap(&tail, start)?;
         }
@@ -101,17 +102,16 @@ impl TopicRecovery<'_> {
         let segment = tail.segment.inspect(|segment| {
             segments.push(Arc::new(TopicSegment::new(segment.clone(), tail.offset)));
         });
-        let (segment, offset, last) = match segment.filter(|_| !has_gap) {
-            Some(segment) => (segment, tail.offset, tail.last),
-            None => {
-                if let Some(closed) = segments.last() {
-                    sync(self.dir, &closed.segment)?;
-                }
-                let segment = self.create(topic, start)?;
-                let shared = TopicSegment::new(segment.clone(), SEGMENT_HEADER_BYTES);
-                segments.push(Arc::new(shared));
-                (segment, SEGMENT_HEADER_BYTES, start)
+        let (segment, offset, last) = if let Some(segment) = segment.filter(|_| !has_gap) {
+            (segment, tail.offset, tail.last)
+        } else {
+            if let Some(closed) = segments.last() {
+                sync(self.dir, &closed.segment)?;
             }
+            let segment = self.create(topic, start)?;
+            let shared = TopicSegment::new(segment.clone(), SEGMENT_HEADER_BYTES);
+            segments.push(Arc::new(shared));
+            (segment, SEGMENT_HEADER_BYTES, start)
         };
         let config = match topic {
             Topic::Triggers => &self.config.triggers,
@@ -264,7 +264,7 @@ impl TopicRecovery<'_> {
             });
         match walked {
             Err(OpenError::Read(ReadError::Damaged(damage))) if self.repair == Repair::Cut => {
-                self.skip(topics, &end, damage)
+                self.skip(topics, &end, &damage)
             }
             walked => walked,
         }
@@ -275,7 +275,7 @@ impl TopicRecovery<'_> {
         &mut self,
         topics: &mut Topics,
         end: &Sequences,
-        damage: Damage,
+        damage: &Damage,
     ) -> Result<(), OpenError> {
         for log in &mut topics.logs {
             let wanted = log.topic.seq(end);
