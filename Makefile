@@ -7,7 +7,7 @@ SHELL := bash
 FUZZ_SECONDS ?= 60
 DEMO_FLAGS ?=
 
-.PHONY: help demo test check lint unit fuzz bench load deny clean tools
+.PHONY: help demo test lint unit fuzz bench load deny clean tools test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ demo: tools ## build and start the demo shop: nothing else is needed
 	cargo build --release --locked
 	exec target/release/impulse demo $(DEMO_FLAGS)
 
-test: tools ## every check: format, lints, all tests, fuzzing; prints totals and fails on an unexpected skip
+test: tools test-tools ## every check: format, lints, all tests, fuzzing; prints totals and fails on an unexpected skip
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	tests/totals.sh cargo test --workspace --locked --no-fail-fast
@@ -45,6 +45,12 @@ deny: ## licences, sources and duplicates of dependencies; builds its tool first
 
 clean: ## remove what was built
 	cargo clean
+
+# promtool checks the metrics.
+test-tools:
+	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus >/dev/null; } \
+		|| echo "promtool is missing, so one test will be skipped. Install it: apt-get install prometheus" >&2
 
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing. Install Rust: https://rustup.rs, or: apt-get install rustup" >&2; exit 1; }

@@ -11,10 +11,12 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::engine;
 use crate::engine::recommend::Placements;
 use crate::engine::triggers::Rules;
+use crate::pipeline;
+use crate::server;
 use crate::stream::embedded;
-use crate::{engine, pipeline, server};
 
 /// Variables `IMPULSE__SECTION__KEY` override the file.
 const ENVIRONMENT: &str = "IMPULSE__";
@@ -180,7 +182,7 @@ impl Found {
 
     fn refuse_unknown_sections(&mut self) {
         match self.figment.extract::<toml::Table>() {
-            Err(error) => self.push(error),
+            Err(error) => self.push("", error),
             Ok(table) => {
                 let unknown = table.keys().filter(|key| !SECTIONS.contains(&key.as_str()));
                 let mistakes: Vec<String> = unknown
@@ -201,14 +203,18 @@ impl Found {
         match self.figment.extract_inner(name) {
             Ok(section) => section,
             Err(error) => {
-                self.push(error);
+                self.push(name, error);
                 T::default()
             }
         }
     }
 
-    fn push(&mut self, errors: figment::Error) {
-        for error in errors {
+    /// Notes what is wrong in a section. The path of an error ends with the section it was looked for in.
+    fn push(&mut self, section: &str, errors: figment::Error) {
+        for mut error in errors {
+            if error.path.last().is_some_and(|last| last == section) {
+                error.path.rotate_right(1);
+            }
             let key = error.path.join(".");
             let place = self.place(&key);
             let mistake = format!("{place}{key}: {}", error.kind);
