@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "a report")]
 
+use std::collections::HashMap;
 use std::hint::black_box;
 
 use impulse::clock::Stopwatch;
@@ -21,18 +22,20 @@ const ITEMS: u32 = 20_000;
 const VISITORS: u32 = 100_000;
 const EVENTS: usize = 1_000_000;
 const PASSES: usize = 3;
+/// So many that the mean visitor has six events.
+const MEMORY_VISITORS: u32 = 300_000;
+const START: Millis = Millis(1_700_000_000_000);
 
 fn main() {
-    let start = Millis(1_700_000_000_000);
     let config = shop::Config {
         items: ITEMS,
-        today: start,
+        today: START,
     };
     let shop = Shop::new(SEED, config);
-    let records: Vec<Record> = Traffic::new(&shop, SEED, VISITORS, start)
+    let records: Vec<Record> = Traffic::new(&shop, SEED, VISITORS, START)
         .take(EVENTS)
         .map(|event| Record {
-            received: event.created.unwrap_or(start),
+            received: event.created.unwrap_or(START),
             input: Input::Event(event),
         })
         .collect();
@@ -50,7 +53,7 @@ fn main() {
             best * 1e9 / EVENTS as f64
         );
     }
-    memory(&shop, &records);
+    memory();
 }
 
 fn engine(shop: &Shop, window: u32) -> Engine {
@@ -83,15 +86,30 @@ fn apply(shop: &Shop, records: &[Record], window: u32) -> f64 {
     watch.seconds()
 }
 
-/// Lets every session end and every cart be abandoned, then counts.
-fn memory(shop: &Shop, records: &[Record]) {
-    let mut engine = engine(shop, 10);
+/// Visitors of whom most come once: lets every session end and every cart be abandoned, then counts.
+fn memory() {
+    let shop = Shop::new(
+        SEED,
+        shop::Config {
+            items: ITEMS,
+            today: START,
+        },
+    );
+    let mut engine = engine(&shop, 10);
     let mut outbox = Outbox::default();
-    let mut last = Millis::default();
-    for record in records {
-        engine.apply(record, &mut outbox);
+    let mut last = START;
+    let mut events = HashMap::new();
+    for event in Traffic::new(&shop, SEED, MEMORY_VISITORS, START).take(EVENTS) {
+        *events.entry(event.user.clone()).or_insert(0_u32) += 1;
+        last = event.created.unwrap_or(last);
+        engine.apply(
+            &Record {
+                received: last,
+                input: Input::Event(event),
+            },
+            &mut outbox,
+        );
         outbox.triggers.clear();
-        last = last.max(record.received);
     }
     let wall = last.plus(2 * DAY_MS);
     let tick = Input::Tick {
@@ -105,11 +123,14 @@ fn memory(shop: &Shop, records: &[Record]) {
         },
         &mut outbox,
     );
-    let bytes = engine.view().profile_bytes();
     let profiles = engine.view().stats().profiles;
+    let bytes = engine.view().profile_bytes();
+    let mut counts: Vec<u32> = events.into_values().collect();
+    counts.sort_unstable();
     println!(
-        "{profiles} idle shoppers with {:.1} events in the mean: {:.0} bytes each, everything counted",
-        records.len() as f64 / profiles as f64,
+        "{profiles} idle shoppers, {} events in the median and {:.1} in the mean: {:.0} bytes each, everything counted",
+        counts.get(counts.len() / 2).copied().unwrap_or(0),
+        EVENTS as f64 / profiles as f64,
         bytes as f64 / profiles as f64
     );
 }

@@ -215,21 +215,20 @@ impl Step<'_> {
         }
         state.note_alias();
         let watermark = self.watermark;
-        let left = state.profiles.change(visitor, |profile| {
+        let (left, cart, currency) = state.profiles.change(visitor, |profile| {
             let cart = profile.cart.lines();
+            let currency = profile.cart_view(state).currency;
             if !cart.is_empty() {
-                let emptied = self.cart_change(CartOp::Update(Vec::new()), 0);
+                let emptied = self.cart_change(CartOp::Update(Vec::new()), 0, Id::default());
                 triggers.on_event(visitor, &mut profile.cart, emptied, self.late, watermark);
             }
-            let left = profile.leave_to(user);
-            (left, cart)
+            (profile.leave_to(user), cart, currency)
         });
-        let (left, cart) = left;
         let before = state.profiles.change(user, |profile| {
             let before = profile.buyer();
             profile.absorb(&left);
             for (place, line) in (1..).zip(cart) {
-                let moved = self.cart_change(CartOp::Add(line), place);
+                let moved = self.cart_change(CartOp::Add(line), place, currency.clone());
                 triggers.on_event(user, &mut profile.cart, moved, self.late, watermark);
             }
             (before, profile.buyer())
@@ -241,12 +240,17 @@ impl Step<'_> {
     }
 
     /// A change of a cart that this event implies; `place` tells several apart.
-    fn cart_change(self, op: CartOp, place: u64) -> CartEvent {
+    fn cart_change(self, op: CartOp, place: u64, currency: Id) -> CartEvent {
+        let id = if self.event.id.is_empty() {
+            compact_str::format_compact!("{:016x}", self.key)
+        } else {
+            self.event.id.clone()
+        };
         CartEvent {
             at: self.at,
             key: self.key.wrapping_add(place),
-            id: self.event.id.clone(),
-            currency: Id::default(),
+            id,
+            currency,
             op,
         }
     }
