@@ -3,6 +3,16 @@
 //! `cargo bench --bench items`, on a machine with nothing else to do. The log is made from a fixed seed: sessions interleave,
 //! keep to one category for most of their views, and items are as unequal in popularity as in a shop.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::unchecked_time_subtraction,
+    reason = "a report over a log of its own making"
+)]
+
 use std::time::Duration;
 
 use impulse::domain::{DAY_MS, Millis};

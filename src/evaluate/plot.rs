@@ -146,7 +146,7 @@ fn style(report: &Report, run: &Run) -> String {
 
 fn write(out: &mut String, piece: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
-    let _ = out.write_fmt(piece);
+    out.write_fmt(piece).unwrap_or_default();
 }
 
 fn escape(text: &str) -> String {

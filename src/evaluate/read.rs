@@ -361,7 +361,7 @@ mod tests {
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected),
             (Err(found), Err(expected)) => {
-                assert!(found.to_string().ends_with(expected), "{found}")
+                assert!(found.to_string().ends_with(expected), "{found}");
             }
             (found, expected) => panic!("{found:?} instead of {expected:?}"),
         }

@@ -185,20 +185,21 @@ fn line(run: &Run) -> String {
     let mut line = format!("{:<14}", run.ranker);
     for value in measures.hr.values() {
         // Writing to a string cannot fail.
-        let _ = write!(line, "{value:.4} ");
+        write!(line, "{value:.4} ").unwrap_or_default();
     }
-    let _ = write!(
+    let latency = format!("{:.1}/{:.1}", run.latency_us.p50, run.latency_us.p99);
+    let update = format!("{:.2}/{:.2}", run.update_us.p50, run.update_us.p99);
+    write!(
         line,
-        "{:.4} {:.4} {:<7.4} {:<11.4} {:<8.4} {:<10.4} {:<16} {}",
+        "{:.4} {:.4} {:<7.4} {:<11.4} {:<8.4} {:<10.4} {latency:<16} {update}",
         measures.mrr.at_10,
         measures.mrr.at_20,
         measures.ndcg.at_20,
         measures.novel_hr.at_20,
         measures.coverage,
         measures.mean_popularity,
-        format!("{:.1}/{:.1}", run.latency_us.p50, run.latency_us.p99),
-        format!("{:.2}/{:.2}", run.update_us.p50, run.update_us.p99),
-    );
+    )
+    .unwrap_or_default();
     line
 }
 

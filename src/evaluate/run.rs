@@ -233,7 +233,7 @@ mod tests {
         let mut events = Vec::new();
         for (session, items) in (first..).zip(sessions) {
             for item in *items {
-                let at = Millis(events.len() as i64 * 1_000);
+                let at = Millis(i64::try_from(events.len()).unwrap() * 1_000);
                 events.push(ItemEvent {
                     visitor: session,
                     session,

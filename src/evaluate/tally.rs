@@ -97,6 +97,7 @@ fn mean(sum: f64, count: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "sums of few binary fractions are exact")]
 mod tests {
     use super::Tally;
     use crate::engine::items::Candidate;

@@ -29,7 +29,7 @@ fn yoochoose(learn: bool) -> Option<Protocol> {
     Some(Protocol::split(train, test, learn))
 }
 
-/// Eight days of RetailRocket, of which the first 40 % only teach.
+/// Eight days of `RetailRocket`, of which the first 40 % only teach.
 fn retailrocket() -> Option<Protocol> {
     let events = Log::new()
         .read(&shared("retailrocket_8d/events.csv")?, Format::RetailRocket)

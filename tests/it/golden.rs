@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use impulse::domain::Millis;
 use impulse::engine::items::{Config, Items, ROW_ENTRIES_LIMIT, Scratch, Source, WINDOW_MAX};
@@ -145,7 +145,7 @@ fn learn(log: &mut Log, train: &Path, config: Config) -> Items {
 }
 
 /// The items of each session by position.
-fn positions(test: &PathBuf) -> HashMap<String, Vec<String>> {
+fn positions(test: &Path) -> HashMap<String, Vec<String>> {
     let mut clicks: Vec<(String, f64, String)> = Vec::new();
     for line in lines(test) {
         let [session, item, time] = line.split('\t').collect::<Vec<_>>()[..] else {

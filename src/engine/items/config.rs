@@ -97,9 +97,8 @@ impl Config {
                 self.session_items_max, self.window
             ));
         }
-        // Not `value <= 0`: what is not a number must be refused too.
         let mut positive = |name: &str, value: f64| {
-            if !(value > 0.0) {
+            if value.is_nan() || value <= 0.0 {
                 problems.push(format!("{name}: is {value}, must be above 0"));
             }
         };

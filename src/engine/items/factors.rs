@@ -1,5 +1,10 @@
 //! What scores are divided by, for every item in one dense array: it stays in the cache while rows do not.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "weights are kept in 32 bits, and ids are dense"
+)]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::items::decay::Era;

@@ -4,6 +4,11 @@
 //! Items are dense ids `0..len`. Every row has its own lock, held for one row's update or scan; no two are ever held
 //! together. Rows are only added. What a method does to the rows depends on its arguments and the rows alone.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "weights are kept in 32 bits, and ids are dense"
+)]
+
 mod config;
 mod decay;
 mod factors;
@@ -261,7 +266,7 @@ impl Items {
     /// Says when `item` came into the shop; without it the first event says so.
     pub fn set_created(&self, item: u32, created: Millis) {
         self.write(item, self.era.load(Ordering::Relaxed), |row| {
-            row.created = created
+            row.created = created;
         });
     }
 
@@ -597,7 +602,7 @@ mod tests {
     #[test]
     fn popularity_compares_items_without_the_time() {
         let items = items(Config::default());
-        assert_eq!(items.popularity_key(0), f64::NEG_INFINITY);
+        assert!(items.popularity_key(0).is_infinite());
         items.view(&[], 0, NOW);
         items.view(&[], 0, NOW);
         items.view(&[], 1, NOW + 2 * DAY_MS);

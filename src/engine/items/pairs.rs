@@ -4,6 +4,11 @@
 //! row is a hash table of cache lines. Finding a partner, adding to it and counting its support touch one line for
 //! most partners, and the smallest entry of a full row is found without reading all of them.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "weights are kept in 32 bits, and ids are dense"
+)]
+
 use bytes::{Buf, BufMut, TryGetError};
 
 use crate::engine::items::snapshot::DecodeError;
@@ -257,7 +262,7 @@ impl Pairs {
     fn home(&self, partner: u32) -> usize {
         // The upper bits of the product depend on all bits of the partner.
         let hash = u64::from(partner.wrapping_mul(0x9E37_79B1));
-        (hash * u64::from(self.homes) >> 32) as usize
+        ((hash * u64::from(self.homes)) >> 32) as usize
     }
 
     /// Where the search goes on.

@@ -1,5 +1,10 @@
 //! What is kept of one item, and its form as bytes.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "weights are kept in 32 bits, and ids are dense"
+)]
+
 use bytes::{Buf, BufMut};
 
 use crate::domain::Millis;

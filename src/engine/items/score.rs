@@ -1,5 +1,10 @@
 //! Scores read from the rows: sums over a few source items, with the share of each.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "weights are kept in 32 bits, and ids are dense"
+)]
+
 use crate::domain::Millis;
 use crate::engine::items::Items;
 use crate::engine::items::decay::{Era, rebase};
@@ -164,6 +169,9 @@ impl Candidate {
     }
 }
 
+/// A partner in baskets: its item, weight and support.
+type Partner = (u32, f64, u32);
+
 impl Items {
     /// The sources of a session, oldest first: its distinct items, newest first, each weighing less the longer ago it was
     /// last seen. Replaces what is in `sources`.
@@ -297,7 +305,10 @@ impl Items {
                 .filter_map(move |(candidate, weight, support)| {
                     let candidate_baskets = self.baskets(candidate, at);
                     let lift = weight * total / (source_baskets * candidate_baskets);
-                    if basket.contains(&candidate) || !(lift > self.config.basket_lift_min) {
+                    if basket.contains(&candidate)
+                        || lift.is_nan()
+                        || lift <= self.config.basket_lift_min
+                    {
                         return None;
                     }
                     Some(BoughtTogether {
@@ -318,12 +329,7 @@ impl Items {
     }
 
     /// Baskets with the item of a row, and what was bought together with it often enough, both times `factor`.
-    fn supported(
-        &self,
-        row: &Row,
-        only: Option<u32>,
-        factor: f64,
-    ) -> Option<(f64, Vec<(u32, f64, u32)>)> {
+    fn supported(&self, row: &Row, only: Option<u32>, factor: f64) -> Option<(f64, Vec<Partner>)> {
         let bought = row.bought.as_ref()?;
         let entries = bought
             .together
@@ -343,7 +349,9 @@ impl Items {
         if sessions <= 0.0 {
             return 0.0;
         }
-        if self.config.source_exponent == 0.5 {
+        #[expect(clippy::float_cmp, reason = "the exact value has an exact root")]
+        let is_root = self.config.source_exponent == 0.5;
+        if is_root {
             return era / sessions.sqrt();
         }
         era * math::pow(sessions, -self.config.source_exponent)
