@@ -5,7 +5,6 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::wildcard_enum_match_arm,
     reason = "a test that cannot go on has failed, and what it found is printed"
 )]
 
