@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed, and what it found is printed"
 )]
 
+mod abandonment;
 mod datasets;
 mod demo;
 mod evaluate;
@@ -20,6 +21,7 @@ mod log_crash;
 mod log_faults;
 mod log_model;
 mod log_readers;
+mod oracle;
 mod page;
 mod process;
 mod serving;

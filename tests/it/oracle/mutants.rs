@@ -1,0 +1,190 @@
+//! Known bugs put in on purpose: each must be caught by the comparison it is named with.
+
+use impulse::domain::{
+    Event, EventKind, Id, Input, MINUTE_MS, Millis, Outcome, Record, TimeRule, Trigger,
+    TriggerKind,
+};
+use impulse::engine::{Config, Engine, Outbox, View};
+
+use super::carts::CartRule;
+use super::compare::agree;
+use super::random::Random;
+use super::streams::{Plan, stream};
+use super::subject::{Honest, Subject, config};
+
+/// Seeds that a mutant may take before it is caught.
+const SEEDS_MAX: u64 = 400;
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Bug {
+    /// Silence counts although the log is not read to its end.
+    IdleAdvanceWithLag,
+    /// A trigger id depends on the clock.
+    ClockInTriggerId,
+    /// After a restart repeats are taken for new events.
+    DuplicatesForgotten,
+    /// The watermark follows the last event, not the greatest.
+    WatermarkRegresses,
+    /// A purchase does not touch the cart.
+    PurchasesIgnored,
+    /// A removal does not touch the cart.
+    RemovalsIgnored,
+    /// Carts settle in the order of arrival.
+    ArrivalOrder,
+    /// An open episode is lost with its evicted shopper.
+    EpisodeEvicted,
+    /// A FIRE is repeated.
+    FiredTwice,
+    /// A FIRE is never taken back.
+    CancelForgotten,
+    /// A record is acknowledged and lost.
+    AcknowledgedAndLost,
+    /// Every line of a cart holds one.
+    QuantityIgnored,
+    /// Messages go to those who do not want them.
+    ConsentIgnored,
+    /// A message is sent before its deadline.
+    BoundForgotten,
+    /// The future is believed.
+    SkewBelieved,
+    /// A cart view does not reset the timer.
+    CartViewsIgnored,
+}
+
+/// The engine with a bug around it.
+struct Bent {
+    honest: Honest,
+    bug: Bug,
+    /// Greatest event time so far.
+    newest: Millis,
+    /// Watermark by the last event.
+    last: Millis,
+    records: u64,
+    seq: u64,
+}
+
+impl Bent {
+    fn new(bug: Bug) -> Self {
+        Self {
+            honest: Honest::new(&CartRule::default()),
+            bug,
+            newest: Millis::MIN,
+            last: Millis::MIN,
+            records: 0,
+            seq: 0,
+        }
+    }
+
+    /// The record as the bug reads it.
+    fn misread(&mut self, record: &Record) -> Record {
+        let mut record = record.clone();
+        match &mut record.input {
+            Input::Event(event) => self.misread_event(event),
+            Input::Tick { wall, caught_up } => {
+                *caught_up |= self.bug == Bug::IdleAdvanceWithLag;
+                if self.bug == Bug::BoundForgotten && *caught_up {
+                    *wall = *wall + 5_000;
+                }
+            }
+            Input::ItemUpsert(_) | Input::ItemDelete(_) => {}
+        }
+        record
+    }
+
+    fn misread_event(&mut self, event: &mut Event) {
+        let ignored = match self.bug {
+            Bug::PurchasesIgnored => Some(EventKind::Purchase),
+            Bug::RemovalsIgnored => Some(EventKind::RemoveFromCart),
+            Bug::ConsentIgnored => Some(EventKind::ConsentChange),
+            Bug::CartViewsIgnored => Some(EventKind::CartView),
+            _ => None,
+        };
+        if ignored == Some(event.kind) {
+            event.kind = EventKind::ProductListView;
+        }
+        match self.bug {
+            Bug::DuplicatesForgotten if self.records > 20 => {
+                event.id = Id::from(format!("{}-{}", event.id, self.records));
+            }
+            Bug::QuantityIgnored => event.quantity = 1,
+            Bug::SkewBelieved => event.created = event.created.map(|created| created + MINUTE_MS),
+            Bug::ArrivalOrder => {
+                if let (Some(created), None) = (event.created, event.sent) {
+                    self.newest = self.newest.max(created);
+                    event.created = Some(self.newest);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The trigger records as the bug writes them.
+    fn miswrite(&mut self, record: &Record, triggers: &mut Vec<Trigger>, found: Vec<Trigger>) {
+        for mut trigger in found {
+            let fire = trigger.kind == TriggerKind::Fire;
+            match self.bug {
+                Bug::EpisodeEvicted if fire => continue,
+                Bug::CancelForgotten if trigger.kind == TriggerKind::Cancel => continue,
+                Bug::ClockInTriggerId => {
+                    trigger.id.0[0] ^= record.received.0.to_le_bytes()[0];
+                    trigger.id.0[1] ^= record.received.0.to_le_bytes()[1];
+                }
+                _ => {}
+            }
+            let times = if fire && self.bug == Bug::FiredTwice { 2 } else { 1 };
+            for _ in 0..times {
+                self.seq += 1;
+                trigger.seq = self.seq;
+                triggers.push(trigger.clone());
+            }
+        }
+    }
+}
+
+impl Subject for Bent {
+    fn apply(&mut self, record: &Record, triggers: &mut Vec<Trigger>) -> Outcome {
+        self.records += 1;
+        if self.bug == Bug::AcknowledgedAndLost && self.records == 10 {
+            return Outcome::Applied { time_rule: TimeRule::Received, late: false };
+        }
+        let misread = self.misread(record);
+        let mut found = Vec::new();
+        let outcome = self.honest.apply(&misread, &mut found);
+        if let (Input::Event(event), Outcome::Applied { time_rule: TimeRule::Created, .. }) =
+            (&record.input, &outcome)
+        {
+            self.last = event.created.unwrap_or_default() - 5_000;
+        }
+        self.miswrite(record, triggers, found);
+        outcome
+    }
+
+    fn view(&self) -> View {
+        self.honest.view()
+    }
+
+    fn watermark(&self) -> Millis {
+        if self.bug == Bug::WatermarkRegresses && self.last > Millis::MIN {
+            return self.last;
+        }
+        self.view().watermark()
+    }
+}
+
+/// The first seed whose stream shows the bug, with what the comparison said.
+fn caught(plan: fn(&mut Random) -> Plan, mut bent: impl FnMut() -> Box<dyn Subject>) -> (u64, String) {
+    for seed in 1..=SEEDS_MAX {
+        let records = stream(seed, plan);
+        if let Err(why) = agree(bent().as_mut(), &CartRule::default(), &records) {
+            return (seed, why);
+        }
+    }
+    panic!("not caught by {SEEDS_MAX} streams");
+}
+
+/// The comparison that catches a bug, by a word of its complaint.
+fn check(bug: Bug, plan: fn(&mut Random) -> Plan, word: &str) {
+    let (seed, why) = caught(plan, || Box::new(Bent::new(bug)));
+    assert!(why.contains(word), "{bug:?} was caught by stream {seed}, but by: {why}");
+}
