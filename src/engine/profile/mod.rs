@@ -91,7 +91,7 @@ impl Profile {
                 return Touched::Open;
             }
         }
-        let open_before = self.session.is_some();
+        let watched = self.session.as_ref().is_some_and(|session| session.last_event <= at);
         self.sessions = self.sessions.saturating_add(1);
         self.session = Some(Box::new(Session {
             id: session_id.clone(),
@@ -102,7 +102,7 @@ impl Profile {
             taught_minute: i64::MIN,
             taught: 0,
         }));
-        if open_before {
+        if watched {
             Touched::Replaced
         } else {
             Touched::Began
@@ -265,9 +265,9 @@ impl Profile {
 pub(crate) enum Touched {
     /// It went on.
     Open,
-    /// It began where none was open.
+    /// It began, and nobody watches for its end: none was open, or one that ends later.
     Began,
-    /// It began and ended another that was still open.
+    /// It began in the place of another that was still open, whose watch will do.
     Replaced,
 }
 

@@ -12,8 +12,8 @@ mod compare;
 mod crowded;
 mod journal;
 mod metamorphic;
+mod mutants;
 mod pairs;
-
 mod random;
 mod shoppers;
 mod streams;
@@ -30,7 +30,7 @@ use self::subject::Honest;
 fn timely_streams_agree() {
     for_each_case(
         "oracle::timely_streams_agree",
-        2_000,
+        13_000,
         |seed| stream(seed, Plan::timely),
         |seed, records| {
             let rule = rule(seed);
@@ -46,7 +46,7 @@ fn timely_streams_agree() {
 fn overdue_streams_agree() {
     for_each_case(
         "oracle::overdue_streams_agree",
-        2_000,
+        13_000,
         |seed| stream(seed, Plan::overdue),
         |seed, records| {
             let rule = rule(seed);
@@ -72,7 +72,7 @@ fn rule(seed: u64) -> CartRule {
 fn the_same_log_gives_the_same_bytes() {
     for_each_case(
         "oracle::the_same_log_gives_the_same_bytes",
-        1_000,
+        6_000,
         |seed| stream(seed, Plan::overdue),
         |_, records| metamorphic::twice(records),
     );
@@ -82,7 +82,7 @@ fn the_same_log_gives_the_same_bytes() {
 fn repeated_events_change_nothing() {
     for_each_case(
         "oracle::repeated_events_change_nothing",
-        1_000,
+        6_000,
         |seed| stream(seed, Plan::overdue),
         metamorphic::repeated,
     );
@@ -92,7 +92,7 @@ fn repeated_events_change_nothing() {
 fn a_restored_engine_goes_on_as_if_nothing_had_been() {
     for_each_case(
         "oracle::a_restored_engine_goes_on_as_if_nothing_had_been",
-        1_000,
+        6_000,
         |seed| stream(seed, Plan::overdue),
         metamorphic::restored,
     );
@@ -102,7 +102,7 @@ fn a_restored_engine_goes_on_as_if_nothing_had_been() {
 fn order_of_arrival_within_the_bound_changes_no_trigger() {
     for_each_case(
         "oracle::order_of_arrival_within_the_bound_changes_no_trigger",
-        1_000,
+        6_000,
         |seed| stream(seed, Plan::carts),
         metamorphic::reordered,
     );
