@@ -47,6 +47,19 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Rejection> {
     draft_of(bytes)?.into_checked()
 }
 
+/// The id in the bytes of an `impulse.v1.Event`, as far as they can be read: for the answer to an event that
+/// [`decode`] refuses.
+pub fn id_of(bytes: &[u8]) -> &str {
+    let mut fields = Fields(bytes);
+    let mut id = "";
+    while let Ok(Some((tag, value))) = fields.next() {
+        if tag == tags::EVENT_ID {
+            id = value.text().unwrap_or(id);
+        }
+    }
+    id
+}
+
 /// Appends the event's `impulse.v1.Event` to `out`: the bytes of [`to_proto`] without making the message.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
     let details = event.details.as_deref();
@@ -155,7 +168,7 @@ fn read_draft(mut fields: Fields<'_>) -> Result<Draft, Broken> {
             tags::SENT_AT => read_stamp(value.message()?, &mut draft.sent)?,
             tags::CONSENT => read_consent(value.message()?, &mut draft.details().consent)?,
             tags::CONTEXT => {
-                let (key, entry) = read_context(value.message()?)?;
+                let (key, entry) = read_pair(value.message()?)?;
                 draft.insert_context(key, entry);
             }
             _ => {
@@ -201,7 +214,7 @@ fn read_line(mut fields: Fields<'_>) -> Result<DraftLine, Broken> {
 }
 
 /// A message that comes twice is one message with the fields of both.
-fn read_stamp(mut fields: Fields<'_>, stamp: &mut Option<Stamp>) -> Result<(), Broken> {
+pub(super) fn read_stamp(mut fields: Fields<'_>, stamp: &mut Option<Stamp>) -> Result<(), Broken> {
     let stamp = stamp.get_or_insert_default();
     while let Some((tag, value)) = fields.next()? {
         match tag {
@@ -224,7 +237,8 @@ fn read_consent(mut fields: Fields<'_>, consent: &mut Consent) -> Result<(), Bro
     Ok(())
 }
 
-fn read_context(mut fields: Fields<'_>) -> Result<(&str, &str), Broken> {
+/// An entry of a map.
+pub(super) fn read_pair(mut fields: Fields<'_>) -> Result<(&str, &str), Broken> {
     let (mut key, mut entry) = ("", "");
     while let Some((tag, value)) = fields.next()? {
         match tag {

@@ -1,9 +1,62 @@
 //! Items of the catalog as protobuf messages, in and out.
 
+use pbjson_types::Timestamp;
+
 use crate::domain::{Id, Item, ItemPatch, Money, Rejection};
 use crate::wire::check::{self, Field};
+use crate::wire::draft::Stamp;
 use crate::wire::event::{self, timestamp};
+use crate::wire::protobuf::{Broken, Fields};
 use crate::wire::{draft, proto};
+
+/// The change of an item in the bytes of an `impulse.v1.Item`. Beyond their limits lists are not read, so that a hostile
+/// message takes no more memory than it has bytes.
+///
+/// # Errors
+///
+/// If the bytes are no such message or one of the gates of [`from_proto`] refuses it.
+pub fn decode(bytes: &[u8]) -> Result<ItemPatch, Rejection> {
+    let message = read(Fields(bytes)).map_err(|broken| broken.refusal("Item"))?;
+    from_proto(message)
+}
+
+fn read(mut fields: Fields<'_>) -> Result<proto::Item, Broken> {
+    let mut item = proto::Item::default();
+    while let Some((tag, value)) = fields.next()? {
+        match tag {
+            1 => value.text()?.clone_into(&mut item.item_id),
+            2 => item.title = Some(value.text()?.to_owned()),
+            3 => {
+                let category = value.text()?;
+                if item.categories.len() <= check::CATEGORIES_MAX {
+                    item.categories.push(category.to_owned());
+                }
+            }
+            4 => item.brand = Some(value.text()?.to_owned()),
+            5 => item.price = Some(value.double()?),
+            6 => item.currency = Some(value.text()?.to_owned()),
+            7 => item.available = Some(value.bool()?),
+            8 => item.stock = Some(value.uint64()?),
+            9 => {
+                let (name, text) = event::read_pair(value.message()?)?;
+                if let Some(known) = item.attributes.get_mut(name) {
+                    text.clone_into(known);
+                } else if item.attributes.len() <= check::ATTRIBUTES_MAX {
+                    item.attributes.insert(name.to_owned(), text.to_owned());
+                }
+            }
+            10 => item.image_url = Some(value.text()?.to_owned()),
+            11 => {
+                let mut created = item.created_at.map(event::stamp);
+                event::read_stamp(value.message()?, &mut created)?;
+                item.created_at =
+                    created.map(|Stamp { seconds, nanos }| Timestamp { seconds, nanos });
+            }
+            _ => {}
+        }
+    }
+    Ok(item)
+}
 
 /// The change of an item that a message asks for. An absent field keeps its value; an empty list too.
 ///

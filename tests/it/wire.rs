@@ -801,6 +801,15 @@ proptest! {
     }
 
     #[test]
+    fn items_are_read_back(expected in any_patch()) {
+        let message = item::patch_to_proto(&expected);
+        let bytes = message.encode_to_vec();
+        prop_assert_eq!(&item::decode(&bytes), &Ok(expected.clone()));
+        let json = serde_json::to_vec(&message).unwrap();
+        prop_assert_eq!(&json::item(&json), &Ok(expected));
+    }
+
+    #[test]
     fn records_are_read_back(expected in any_record()) {
         let mut bytes = vec![1, 2, 3];
         record::encode(&expected, &mut bytes);

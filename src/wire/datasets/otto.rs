@@ -10,6 +10,7 @@ use crate::domain::{EventKind, Input, Millis, Rejection, RejectionReason};
 use crate::wire::datasets::row::{EventIds, unknown_kind};
 use crate::wire::datasets::{Format, Layout, Line, Out, bad_line};
 use crate::wire::draft::{Draft, Kind};
+use crate::wire::json;
 
 pub(super) struct Otto {
     ids: EventIds,
@@ -50,7 +51,7 @@ impl Layout for Otto {
             } else {
                 RejectionReason::MalformedJson
             };
-            bad_line(reason, "", error.to_string())
+            bad_line(reason, "", json::sentence(&error))
         })?;
         let visitor = session.session.to_string();
         let mut events = Vec::with_capacity(session.events.len());

@@ -8,6 +8,9 @@ use crate::wire::check::quoted;
 use crate::wire::datasets::bad_line;
 use crate::wire::time;
 
+/// Most fields of a line; the widest layout has nine.
+const FIELDS_MAX: usize = 256;
+
 /// The fields of a line. Quotes are as in RFC 4180; a field never goes on in the next line.
 pub(super) fn split(line: &str, separator: char) -> Result<Vec<Cow<'_, str>>, Rejection> {
     let mut fields = Vec::new();
@@ -20,6 +23,10 @@ pub(super) fn split(line: &str, separator: char) -> Result<Vec<Cow<'_, str>>, Re
             let (field, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
             (Cow::Borrowed(field), after)
         };
+        if fields.len() == FIELDS_MAX {
+            let detail = format!("the line has more than {FIELDS_MAX} fields");
+            return Err(bad_line(RejectionReason::MalformedLine, "", detail));
+        }
         fields.push(field);
         match after.strip_prefix(separator) {
             Some(next) => rest = next,

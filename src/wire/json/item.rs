@@ -114,8 +114,9 @@ impl<'de> TakeFields<'de> for Reader {
             "image_url" => &mut self.item.image_url,
             name => return self.take_value(name, map),
         };
-        let IdText(text) = map.next_value()?;
-        *field = (!text.is_empty()).then(|| text.into());
+        // An empty text takes the value away; `null` is as good as absent.
+        let text: Option<IdText> = map.next_value()?;
+        *field = text.map(|IdText(text)| text.into());
         Ok(())
     }
 }

@@ -130,6 +130,10 @@ impl<'de> Visitor<'de> for Split {
         Entries.visit_seq(seq).map(Some)
     }
 
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(value::no_text(&self))
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = None;
         while let Some(name) = map.next_key::<value::Text<'de>>()? {
@@ -150,7 +154,7 @@ impl<'de> DeserializeSeed<'de> for Entries {
     type Value = Vec<&'de str>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_seq(self)
+        from.deserialize_any(self)
     }
 }
 
@@ -159,6 +163,10 @@ impl<'de> Visitor<'de> for Entries {
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("an array")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(value::no_text(&self))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -205,7 +213,7 @@ fn malformed(error: &serde_json::Error) -> Rejection {
 }
 
 /// What is wrong and where; a hostile value in it is cut.
-fn sentence(error: &serde_json::Error) -> String {
+pub(super) fn sentence(error: &serde_json::Error) -> String {
     const CHARS_MAX: usize = 200;
     let whole = error.to_string();
     match whole.char_indices().nth(CHARS_MAX) {

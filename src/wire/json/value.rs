@@ -276,7 +276,7 @@ impl<'de> Deserialize<'de> for Choice {
                 match text {
                     "true" => Ok(Choice(Some(true))),
                     "false" => Ok(Choice(Some(false))),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                    _ => Err(no_text(&self)),
                 }
             }
 
@@ -320,6 +320,10 @@ impl<'de, T: TakeFields<'de>> Visitor<'de> for Object<'_, T> {
         Ok(())
     }
 
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Err(no_text(&self))
+    }
+
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
     }
@@ -358,7 +362,16 @@ impl<'de, T: TakeEntries<'de>> Visitor<'de> for List<'_, T> {
         Ok(())
     }
 
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Err(no_text(&self))
+    }
+
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
     }
+}
+
+/// The error of a text where none belongs. Serde's own would quote the whole of it, however long it is.
+pub(super) fn no_text<E: Error>(expected: &dyn serde::de::Expected) -> E {
+    E::invalid_type(serde::de::Unexpected::Other("text"), expected)
 }

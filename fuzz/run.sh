@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for so many seconds each (60 if not said), one after the other: fuzz/run.sh [SECONDS] [TARGET]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+export BOLERO_RANDOM_TEST_TIME_MS=$((seconds * 1000))
+exec cargo test --locked --test fuzz -- --test-threads=1 "${@:2}"
