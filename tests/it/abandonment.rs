@@ -10,7 +10,7 @@ const WAIT_MS: i64 = HOUR_MS;
 /// A cart that was left: visitor, when it was due, what it held, first added first.
 type Abandonment = (String, i64, Vec<String>);
 
-/// Every abandoned cart of a file in RetailRocket's layout, by deadline, then visitor.
+/// Every abandoned cart of a file in `RetailRocket`'s layout, by deadline, then visitor.
 ///
 /// After the last line comes silence, so whatever waits then is due.
 fn expected_abandonments(path: &Path, wait_ms: i64) -> Vec<Abandonment> {

@@ -5,6 +5,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
     reason = "a test that cannot go on has failed, and what it found is printed"
 )]
 

@@ -91,7 +91,10 @@ impl Profile {
                 return Touched::Open;
             }
         }
-        let watched = self.session.as_ref().is_some_and(|session| session.last_event <= at);
+        let watched = self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.last_event <= at);
         self.sessions = self.sessions.saturating_add(1);
         self.session = Some(Box::new(Session {
             id: session_id.clone(),

@@ -37,10 +37,11 @@ impl Profile {
     pub(crate) fn view(&self, user: Id, now: Millis, state: &State) -> ProfileView {
         let (categories, brands) = self.affinities_shown(now, state);
         let last_viewed = newest_first(&self.viewed, state);
-        let last_order = self
+        let bought = self
             .purchases
             .as_ref()
-            .map(|purchases| purchases.last_order);
+            .filter(|purchases| purchases.orders > 0);
+        let last_order = bought.map(|purchases| purchases.last_order);
         let idle_ms = now.since(loyalty::last_act(last_order, self.last_seen));
         ProfileView {
             user,

@@ -163,7 +163,7 @@ fn event_line(event: &Event, relative: impl Fn(Millis) -> String) -> String {
                 " [{} x{} {:?}]",
                 item.item,
                 item.quantity,
-                item.price.map(|p| p.units())
+                item.price.map(impulse::domain::Money::units)
             )
             .unwrap();
         }

@@ -9,15 +9,15 @@ use impulse::domain::{
 use impulse::engine::View;
 
 use super::carts::{CartRule, Carts, Obligation, carts, value};
-use super::journal::{Journal, Verdict};
-use super::pairs::{Pairs, pairs, to_f64};
+use super::journal::Journal;
+use super::pairs::{Pairs, pairs};
 use super::shoppers::{Shopper, shoppers};
 use super::subject::Subject;
 
 /// The rule that carts are watched by.
 pub(crate) const CART_RULE: &str = "cart_abandonment";
 /// A placement that ranks by co-occurrence with the session.
-pub(crate) const PLACEMENT: &str = "product";
+pub(crate) const PLACEMENT: &str = "next_item";
 /// Relative difference of scores that is no disagreement: rows hold `f32`.
 const TOLERANCE: f64 = 1e-3;
 
@@ -245,7 +245,7 @@ fn agree_on_profile(expected: &Shopper, found: &ProfileView) -> Result<(), Strin
     same("last viewed", &found.last_viewed, &expected.last_viewed)?;
     same("orders", &found.orders, &expected.orders)?;
     if !expected.refunded {
-        // KNOWN2
+        // A refund before its order leaves nothing below zero, so their order matters here.
         same(
             "revenue",
             &found.revenue,
@@ -253,10 +253,7 @@ fn agree_on_profile(expected: &Shopper, found: &ProfileView) -> Result<(), Strin
         )?;
     }
     same("purchased", &found.purchased, &expected.purchased)?;
-    if found.orders > 0 {
-        // KNOWN1
-        same("last order", &found.last_order, &expected.last_order)?;
-    }
+    same("last order", &found.last_order, &expected.last_order)?;
     same("first seen", &found.first_seen, &expected.first_seen)?;
     same("last seen", &found.last_seen, &expected.last_seen)?;
     same("consent", &found.consent, &expected.consent)?;
@@ -351,6 +348,12 @@ fn agree_on_affinities(
         }
     }
     Ok(())
+}
+
+/// Feeds the records and compares what was learned of items seen together.
+pub(crate) fn agree_on_pairs(subject: &mut dyn Subject, records: &[Record]) -> Result<(), String> {
+    let (journal, _) = feed(subject, records)?;
+    agree_on_scores(&pairs(&journal), &subject.view())
 }
 
 /// The arithmetic of every pair has the proportions of the model's table.

@@ -3,6 +3,11 @@
 //! The model shares nothing with the engine but the words of `domain`. It finds every fact again from the whole list of
 //! accepted records. Streams come from seeds; a failing one is made small and printed with its seed.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the model names what it knows and passes over the rest"
+)]
+
 use impulse::domain::Money;
 
 mod answers;
@@ -22,7 +27,7 @@ mod worked;
 
 use self::carts::CartRule;
 use self::cases::for_each_case;
-use self::compare::agree;
+use self::compare::{agree, agree_on_pairs};
 use self::streams::{Plan, is_timely, stream};
 use self::subject::Honest;
 
@@ -52,6 +57,41 @@ fn overdue_streams_agree() {
             let rule = rule(seed);
             agree(&mut Honest::new(&rule), &rule, records)
         },
+    );
+}
+
+#[test]
+fn items_seen_together_agree() {
+    for_each_case(
+        "oracle::items_seen_together_agree",
+        4_000,
+        |seed| stream(seed, Plan::timely),
+        |_, records| {
+            if !is_timely(records) {
+                return Ok(());
+            }
+            agree_on_pairs(&mut Honest::new(&CartRule::default()), records)
+        },
+    );
+}
+
+#[test]
+fn crowded_rows_stay_within_their_bounds() {
+    for_each_case(
+        "oracle::crowded_rows_stay_within_their_bounds",
+        60,
+        |seed| stream(seed, Plan::crowded),
+        |_, records| crowded::stays_within_its_bounds(records),
+    );
+}
+
+#[test]
+fn answers_keep_their_promises() {
+    for_each_case(
+        "oracle::answers_keep_their_promises",
+        4_000,
+        |seed| stream(seed, Plan::overdue),
+        answers::keep_their_promises,
     );
 }
 
@@ -106,4 +146,9 @@ fn order_of_arrival_within_the_bound_changes_no_trigger() {
         |seed| stream(seed, Plan::carts),
         metamorphic::reordered,
     );
+}
+
+#[test]
+fn every_mutant_is_caught() {
+    mutants::all_are_caught();
 }

@@ -135,7 +135,7 @@ pub(crate) fn sessions(journal: &Journal) -> BTreeMap<Id, Vec<Session>> {
         }
         let session = sessions.last_mut().unwrap();
         if session.id.is_empty() {
-            session.id = event.session.clone();
+            session.id.clone_from(&event.session);
         }
         session.events.push(accepted.clone());
     }

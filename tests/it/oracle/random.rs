@@ -85,7 +85,10 @@ mod tests {
         let chosen: Vec<u8> = (0..1000)
             .map(|_| random.weighted(&[(9, 1), (1, 2), (0, 3)]))
             .collect();
-        let ones = chosen.iter().filter(|choice| **choice == 1).count();
+        let ones = chosen
+            .iter()
+            .map(|choice| usize::from(*choice == 1))
+            .sum::<usize>();
         assert!((850..950).contains(&ones), "{ones}");
         assert!(!chosen.contains(&3));
     }

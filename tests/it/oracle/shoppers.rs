@@ -69,7 +69,7 @@ pub(crate) fn shoppers(journal: &Journal) -> BTreeMap<Id, Shopper> {
         shopper.sessions = u32::try_from(sessions[&user].len()).unwrap();
         shopper.session_items = last.items();
         shopper.session_events = u32::try_from(last.events.len()).unwrap();
-        shopper.session_id = last.id.clone();
+        shopper.session_id.clone_from(&last.id);
         shopper.session_first = last.events[0].time;
         shopper.session_span = (last.started(), last.last_event());
         (shopper.categories, shopper.brands) = affinities(journal, &events);
@@ -122,7 +122,7 @@ fn totals(journal: &Journal, events: &[(usize, &Accepted)]) -> Shopper {
             EventKind::Purchase => shopper.revenue += amount(journal, *index, event),
             EventKind::Refund => {
                 shopper.refunded = true;
-                shopper.revenue -= amount(journal, *index, event)
+                shopper.revenue -= amount(journal, *index, event);
             }
             _ => {}
         }

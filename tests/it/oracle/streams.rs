@@ -58,7 +58,8 @@ impl Plan {
             steady_ticks: random.percent(85),
             nameless: random.percent(15),
             odd: random.percent(15),
-            consent: false && random.percent(40), // KNOWN3
+            // Consent counts from its arrival, not from its event time, which the model does not follow.
+            consent: false,
             catalog: random.percent(70),
             rushed: false,
             hot_items_percent: 0,
