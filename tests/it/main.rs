@@ -12,6 +12,7 @@
 
 mod abandonment;
 mod datasets;
+mod dashboards;
 mod demo;
 mod evaluate;
 mod golden;
