@@ -53,5 +53,5 @@ test-tools:
 		|| echo "promtool is missing, so one test will be skipped. Install it: apt-get install prometheus" >&2
 
 tools:
-	@command -v cargo >/dev/null || { echo "cargo is missing. Install Rust: https://rustup.rs, or: apt-get install rustup" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo is missing. Install Rust: https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing. Install it: apt-get install build-essential" >&2; exit 1; }

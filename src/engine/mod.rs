@@ -323,6 +323,11 @@ impl View {
         recommend::explain(&self.state, query, item)
     }
 
+    /// Names the formulas and the placements behind the answers.
+    pub fn model_version(&self) -> &str {
+        self.state.config.placements.version()
+    }
+
     /// What is known of a shopper; `None` if nothing is.
     pub fn profile(&self, user: &str) -> Option<ProfileView> {
         let state = &*self.state;

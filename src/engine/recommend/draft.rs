@@ -6,6 +6,8 @@ use crate::engine::recommend::question::Question;
 use crate::engine::recommend::recommenders::Recommender;
 use crate::engine::state::State;
 
+/// Items in an answer if the query does not say how many.
+const LIMIT_DEFAULT: usize = 10;
 /// Places for which the bounds of a placement are declared.
 const BOUNDS_PER: usize = 10;
 /// Candidates of one recommender that are put in order at first; most answers need no more.
@@ -87,13 +89,10 @@ impl Pick {
 }
 
 impl Draft {
-    /// Begins with nothing, for `limit` items or as many as the placement gives.
+    /// Begins with nothing, for `limit` items, or the default number if that is 0.
     pub(super) fn begin(&mut self, limit: usize, placement: &Placement) {
-        self.limit = if limit == 0 {
-            placement.limit
-        } else {
-            limit.min(placement.limit_max)
-        };
+        let limit = if limit == 0 { LIMIT_DEFAULT } else { limit };
+        self.limit = limit.min(placement.limit_max);
         let bound = |places: usize| match places {
             0 => usize::MAX,
             places => places.max((places * self.limit).div_ceil(BOUNDS_PER)),

@@ -11,7 +11,7 @@ use crate::engine::recommend::recommenders::Recommender;
 const BUILT_IN: &str = include_str!("../../../topology/placements.yaml");
 
 /// Changes with the formulas, so that answers can be told apart; the rest of a version comes from the file.
-const ALGORITHM: &str = "ddco.1";
+const ALGORITHM: &str = "ddco-1";
 
 const PLACEMENTS_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 64;
@@ -36,8 +36,6 @@ pub(super) struct Placement {
     pub(super) name: Id,
     /// Who fills the places, best first; ends with [`FALLBACKS`] in any case.
     pub(super) ladder: Vec<Recommender>,
-    /// Items if the query does not say how many.
-    pub(super) limit: usize,
     pub(super) limit_max: usize,
     pub(super) hides_seen: bool,
     pub(super) hides_context: bool,
@@ -104,7 +102,7 @@ impl Placements {
             list.push(placement);
         }
         let hash = blake3::hash(text.as_bytes()).to_hex();
-        let version = format!("{ALGORITHM}-{}", hash.get(..8).unwrap_or_default());
+        let version = format!("{ALGORITHM}.{}", hash.get(..8).unwrap_or_default());
         Ok(Self { list, version })
     }
 
@@ -136,7 +134,6 @@ impl Placements {
 struct Declaration {
     placement: Spanned<String>,
     recommenders: Vec<Spanned<Recommender>>,
-    limit: Option<Spanned<u64>>,
     limit_max: Option<Spanned<u64>>,
     #[serde(default)]
     seen: Show,
@@ -161,7 +158,6 @@ enum Show {
 impl Declaration {
     fn check(self) -> Result<Placement, PlacementError> {
         let limit_max = whole("limit_max", self.limit_max, LIMIT_MAX, 1, LIMIT_MAX)?;
-        let limit = whole("limit", self.limit, limit_max.min(10), 1, limit_max)?;
         let days = match self.purchased_hidden_days {
             Some(days) if !(0..=HIDDEN_DAYS_MAX).contains(&days.value) => {
                 let message = format!(
@@ -177,7 +173,6 @@ impl Declaration {
         Ok(Placement {
             name: name(&self.placement)?,
             ladder: ladder(&self.recommenders)?,
-            limit: small(limit),
             limit_max: small(limit_max),
             hides_seen: self.seen == Show::Hide,
             hides_context: self.context == Show::Hide,
@@ -282,7 +277,7 @@ mod tests {
             ]
         );
         let home = placements.find("home").unwrap();
-        assert_eq!((home.limit, home.limit_max), (10, 100));
+        assert_eq!(home.limit_max, 100);
         assert_eq!((home.brand_max, home.category_max), (3, 5));
         assert!(home.hides_seen && home.hides_context && home.hides_cart);
         let next_item = placements.find("next_item").unwrap();
@@ -340,9 +335,9 @@ mod tests {
             &["Home", "a-z"],
         );
         refused(
-            "- placement: home\n  recommenders: []\n  limit: 500\n",
+            "- placement: home\n  recommenders: []\n  limit_max: 500\n",
             3,
-            10,
+            14,
             &["1 to 100"],
         );
         refused(
@@ -366,7 +361,7 @@ mod tests {
     #[test]
     fn the_version_follows_the_text() {
         let version = |limit| {
-            let text = format!("- {{ placement: a, recommenders: [], limit: {limit} }}");
+            let text = format!("- {{ placement: a, recommenders: [], limit_max: {limit} }}");
             Placements::parse(&text).unwrap().version().to_owned()
         };
         assert_eq!(version(3), version(3));

@@ -65,6 +65,17 @@ impl CartOp {
         }
     }
 
+    /// Whether a cart with these contents is empty afterwards.
+    pub(super) fn empties(&self, contents: &Contents) -> bool {
+        let Self::Remove { item, quantity } = self else {
+            return self.closes_cart();
+        };
+        matches!(
+            contents.lines.as_slice(),
+            [line] if line.item == *item && (*quantity == 0 || *quantity >= line.quantity)
+        )
+    }
+
     /// Joins lines of one item and cuts off what no cart holds; returns how many lines that were.
     pub(super) fn limit_lines(&mut self, lines_max: usize) -> u64 {
         let Self::Update(lines) = self else { return 0 };

@@ -11,8 +11,8 @@
 
 use crate::domain::{Id, Millis, TriggerKind, TriggerReason};
 
-use super::cart::{CartEvent, CartOp, Contents, Ended};
-use super::episode::{Fired, Phase};
+use super::cart::{CartEvent, CartOp, Contents};
+use super::episode::{Episode, Fired, Phase};
 use super::rule::CartAbandonment;
 use super::state::{CartState, Shopping, episode_hash};
 use super::{Config, Counts};
@@ -95,8 +95,8 @@ impl CartState {
 }
 
 impl Shopping {
-    /// Lets an event take effect on the settled cart; returns the cart that it ended.
-    fn settle_event(&mut self, event: &CartEvent, terms: &mut Terms<'_>) -> Option<Ended> {
+    /// Lets an event take effect on the settled cart.
+    fn settle_event(&mut self, event: &CartEvent, terms: &mut Terms<'_>) {
         let lines_max = terms.config.lines_max;
         let effect = Self::apply(
             &self.fired_before,
@@ -107,18 +107,18 @@ impl Shopping {
         );
         terms.counts.lines_refused += effect.lines_refused;
         terms.counts.episodes_repeated += u64::from(effect.repeated);
-        let ended = effect.ended?;
-        if let Some(episode) = ended.episode.as_ref().filter(|episode| episode.waits()) {
+        if let Some(ended) = effect.ended
+            && let Some(episode) = ended.episode.filter(Episode::waits)
+        {
             terms.drafts.push(Draft {
                 kind: TriggerKind::Suppressed,
                 reason: ended.reason,
                 user: terms.user,
-                episode: episode.id.clone(),
+                episode: episode.id,
                 deadline: episode.deadline,
-                contents: ended.contents.clone(),
+                contents: ended.contents,
             });
         }
-        Some(ended)
     }
 
     fn settle_late(&mut self, event: &CartEvent, ends: bool, terms: &mut Terms<'_>) -> bool {
@@ -133,23 +133,21 @@ impl Shopping {
         if event.op.closes_cart() {
             self.cart.replaced = self.cart.replaced.max(event.at);
         }
-        let mut ended = None;
         if !is_past && is_stale {
             self.cart.touch(event, terms.rule);
         } else if !is_past {
-            ended = self.settle_event(event, terms);
+            self.settle_event(event, terms);
         }
-        self.cancel(event, ended.as_ref(), terms) || !is_past
+        self.cancel(event, terms) || !is_past
     }
 
     /// Takes back the episode that fired although, as `event` shows, its cart was bought or emptied before its
-    /// deadline. `ended` is the cart that the event emptied, if it did.
-    fn cancel(&mut self, event: &CartEvent, ended: Option<&Ended>, terms: &mut Terms<'_>) -> bool {
-        let emptied = ended.and_then(|ended| Some(&ended.episode.as_ref()?.id));
+    /// deadline.
+    fn cancel(&mut self, event: &CartEvent, terms: &mut Terms<'_>) -> bool {
         let place = self.fired.iter().position(|fired| {
             (fired.opened..=fired.deadline).contains(&event.at)
                 && terms.watermark <= fired.watermark + terms.grace_ms
-                && (event.op.closes_cart() || emptied == Some(&fired.id))
+                && event.op.empties(&fired.contents)
         });
         let Some(place) = place else { return false };
         let fired = self.fired.remove(place);

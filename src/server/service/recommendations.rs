@@ -10,8 +10,6 @@ use super::Context;
 use super::check::Check;
 use super::fields::Fields;
 
-/// Version of the rules and weights behind an answer.
-const MODEL_VERSION: &str = "ddco-1";
 /// Most items that a page shows, and most that are left out.
 const CONTEXT_ITEMS_MAX: usize = 200;
 const EXCLUDE_ITEMS_MAX: usize = 1_000;
@@ -51,7 +49,9 @@ impl Context {
         }
         response.attribution_token =
             attribution_token(&query.placement, found.position, self.clock.now());
-        MODEL_VERSION.clone_into(&mut response.model_version);
+        self.view
+            .model_version()
+            .clone_into(&mut response.model_version);
         response.set_freshness(self.health.freshness());
         self.observe_stage("encode", encode);
         response.took_us = call.started.micros();

@@ -237,6 +237,16 @@ fn a_late_removal_cancels_only_what_it_empties() {
          90:00 bob b2 look",
         "fire ann a1 inactivity 60:01",
     );
+    check(
+        "00:00 ann a1 add shoe
+         60:05 bob b1 look
+         60:06 ann a2 add sock
+         60:20 bob b2 look
+         59:00 ann a3 remove shoe
+         90:00 bob b3 look",
+        "fire ann a1 inactivity 60:00
+         cancel ann a1 cart_emptied 60:00",
+    );
 }
 
 #[test]
