@@ -26,6 +26,29 @@ struct Met {
     from_snapshots: u64,
 }
 
+/// A crash.
+#[derive(Clone, Copy, Debug)]
+struct Point<'a> {
+    /// Its number.
+    nth: u64,
+    /// What was done last.
+    before: Option<&'a Op>,
+    /// The disk then.
+    crashed: &'a State,
+    progress: Progress,
+}
+
+impl Point<'_> {
+    /// How many frames to go on with from here, at the points that are chosen for it. Right after a rename it is few,
+    /// so that nothing else makes the new name durable.
+    fn goes_on(&self) -> Option<usize> {
+        match self.before {
+            Some(Op::Rename(..)) => Some(3),
+            _ => self.nth.is_multiple_of(23).then_some(50),
+        }
+    }
+}
+
 /// Crashes before and after every operation of a run, in each of the ways that `ways` gives, and compares what is
 /// found. Gives what was met and what was wrong.
 fn crash_everywhere(
@@ -33,7 +56,7 @@ fn crash_everywhere(
     plan: &Plan,
     ways: impl Fn(usize, Option<&Op>, &State, &mut Random) -> Vec<State>,
     is_acknowledgement_binding: bool,
-    mut after: impl FnMut(u64, &State, &SimDisk, Progress, Session) -> Result<(), Trouble>,
+    mut after: impl FnMut(Point<'_>, &SimDisk, Session) -> Result<(), Trouble>,
 ) -> (Met, Vec<String>) {
     let mut random = Random::new(1);
     let mut state = State::default();
@@ -51,7 +74,13 @@ fn crash_everywhere(
             let disk = SimDisk::new(crashed.clone(), Faults::default());
             let outcome = check(&disk, plan, bound, Repair::Refuse).and_then(|session| {
                 met.count(&session);
-                after(met.crashes, &crashed, &disk, bound, session)
+                let point = Point {
+                    nth: met.crashes,
+                    before,
+                    crashed: &crashed,
+                    progress: bound,
+                };
+                after(point, &disk, session)
             });
             if let Err(trouble) = outcome {
                 wrong.push(format!("before operation {site} {progress:?}: {trouble}"));
@@ -113,7 +142,7 @@ fn either(site: usize, before: Option<&Op>, state: &State, random: &mut Random) 
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "one of the ways to go on")]
-fn no_more(_: u64, _: &State, _: &SimDisk, _: Progress, _: Session) -> Result<(), Trouble> {
+fn no_more(_: Point<'_>, _: &SimDisk, _: Session) -> Result<(), Trouble> {
     Ok(())
 }
 
@@ -137,13 +166,13 @@ fn nothing_acknowledged_is_lost_wherever_it_crashes() {
         &plan,
         either,
         true,
-        |nth, crashed, disk, progress, session| {
-            if nth % 23 == 0 {
+        |point, disk, session| {
+            if let Some(more) = point.goes_on() {
                 nested += 1;
-                go_on_and_lose_power(disk, &plan, session)?;
-            } else if nth % 97 == 0 {
+                go_on_and_lose_power(disk, &plan, session, more)?;
+            } else if point.nth.is_multiple_of(97) {
                 drop(session);
-                nested += crash_in_recovery(crashed, &disk.trace(), &plan, progress)?;
+                nested += crash_in_recovery(point.crashed, &disk.trace(), &plan, point.progress)?;
             }
             Ok(())
         },
@@ -156,19 +185,23 @@ fn nothing_acknowledged_is_lost_wherever_it_crashes() {
     assert!(met.topic_records_rebuilt > 0 && met.from_snapshots > 0);
 }
 
-/// What was recovered goes on, with snapshots and retention, until the power fails.
-fn go_on_and_lose_power(disk: &SimDisk, plan: &Plan, mut session: Session) -> Result<(), Trouble> {
-    let to = (session.next + 50).min(plan.frames.len());
-    session.run(disk, plan, to, Acknowledge::AfterSync)?;
+/// What was recovered goes on with other frames than before, with snapshots and retention, until the power fails.
+fn go_on_and_lose_power(
+    disk: &SimDisk,
+    plan: &Plan,
+    mut session: Session,
+    more: usize,
+) -> Result<(), Trouble> {
+    let plan = plan.fork(session.next, more);
+    let all = plan.frames.len();
+    session.run(disk, &plan, all, Acknowledge::AfterSync)?;
     drop(session);
-    let mut random = Random::new(to as u64);
-    let lost = disk.state().after_power_loss(Unsynced::Lost, &mut random);
-    check(
-        &SimDisk::new(lost, Faults::default()),
-        plan,
-        Progress::all(to),
-        Repair::Refuse,
-    )?;
+    let mut random = Random::new(all as u64);
+    for unsynced in [Unsynced::Lost, Unsynced::Some] {
+        let after = disk.state().after_power_loss(unsynced, &mut random);
+        let disk = SimDisk::new(after, Faults::default());
+        check(&disk, &plan, Progress::all(all), Repair::Refuse)?;
+    }
     Ok(())
 }
 
@@ -218,9 +251,9 @@ fn acknowledged_after_write_is_whole_after_a_power_loss_though_some_may_be_missi
         &plan,
         power_fails,
         false,
-        |nth, _, disk, _, session| {
-            if nth % 11 == 0 {
-                go_on_and_lose_power(disk, &plan, session)?;
+        |point, disk, session| {
+            if let Some(more) = point.goes_on() {
+                go_on_and_lose_power(disk, &plan, session, more)?;
             }
             Ok(())
         },

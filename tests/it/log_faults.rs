@@ -7,13 +7,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use impulse::domain::Millis;
 use impulse::stream::embedded::{
-    AppendError, Damage, DataDir, FrameBuilder, OpenError, ReadError, Repair, SegmentRetention,
-    Topic,
+    AppendError, Damage, DataDir, Disk, FrameBuilder, OpenError, OpenMode, ReadError, Repair,
+    SegmentRetention, Topic,
 };
 
 use crate::log_model::{
     Acknowledge, Plan, Progress, SNAPSHOT_FRAMES, Session, Trouble, check, config, path, record,
+    time,
 };
 use crate::sim_disk::{Faults, Op, Random, SimDisk, State, Unsynced};
 
@@ -60,6 +62,33 @@ fn a_full_disk_keeps_the_frame_for_another_try() {
     }
     println!("{points} points, the disk full from every third write on");
     assert!(points > 100);
+}
+
+#[test]
+fn a_frame_that_did_not_fit_leaves_nothing_behind() {
+    let plan = Plan::new(5, 32);
+    let (disk, _) = record(&plan, Acknowledge::AfterSync, Faults::default());
+    let before = disk.state().files("/log/");
+    let opening = {
+        let disk = disk_of(disk.state());
+        Session::open(&disk, Repair::Refuse).unwrap();
+        disk.counts().1
+    };
+    let faults = Faults {
+        full: Some((opening, 2)),
+        ..Faults::default()
+    };
+    let disk = SimDisk::new(disk.state(), faults);
+    let mut session = Session::open(&disk, Repair::Refuse).unwrap();
+    let mut frame = FrameBuilder::new();
+    frame.begin(session.store.log.end(), Millis(1));
+    frame.dead_letter(&[7; 2_000]);
+    let refused = session.store.log.append(&mut frame).unwrap_err();
+    assert!(matches!(refused, AppendError::DiskFull { .. }), "{refused}");
+    assert_eq!(disk.state().files("/log/"), before);
+    assert_eq!(session.store.counters.view().disk_full, 1);
+    assert_eq!(session.store.log.end(), *plan.ends.last().unwrap());
+    session.store.log.append(&mut frame).unwrap();
 }
 
 /// Crashes after each truncation of a run: the operations that a full disk adds.
@@ -143,13 +172,13 @@ fn after_a_failed_fsync_nothing_more_is_taken() {
     );
     let mut session = Session::open(&disk, Repair::Refuse).unwrap();
     let mut frame = FrameBuilder::new();
-    frame.begin(session.store.log.end(), impulse::domain::Millis(1));
+    frame.begin(session.store.log.end(), Millis(1));
     frame.dead_letter(b"one");
     session.store.log.append(&mut frame).unwrap();
     let sync = session.store.log.sync_handle();
     assert!(sync.sync().unwrap_err().to_string().contains("fsync"));
     assert!(sync.sync().unwrap_err().to_string().contains("earlier"));
-    frame.begin(session.store.log.end(), impulse::domain::Millis(2));
+    frame.begin(session.store.log.end(), Millis(2));
     frame.dead_letter(b"two");
     let refused = session.store.log.append(&mut frame).unwrap_err();
     assert!(matches!(refused, AppendError::Fatal(_)), "{refused}");
@@ -163,11 +192,13 @@ fn after_a_failed_fsync_nothing_more_is_taken() {
     );
 }
 
-/// A run that ended well, without the newest snapshot, so that much of the log is read when opening.
+/// A run that ended well, all of it on disk, without the newest snapshot, so that much of the log is read when opening.
 fn finished(plan: &Plan) -> State {
     let (disk, ran) = record(plan, Acknowledge::AfterSync, Faults::default());
     ran.unwrap();
-    let mut state = disk.state();
+    let mut state = disk
+        .state()
+        .after_power_loss(Unsynced::Kept, &mut Random::new(0));
     let (newest, _) = state.files("snapshots/").pop().unwrap();
     state.remove(&newest);
     state
@@ -252,7 +283,8 @@ fn a_flipped_bit_in_any_frame_is_found_and_repaired_on_request_only() {
         }
         assert_eq!(dropped.bytes, damage.bytes);
         drop(session);
-        check(&disk, &plan, Progress::all(kept), Repair::Refuse).unwrap();
+        let lost = disk.state().after_power_loss(Unsynced::Lost, &mut random);
+        check(&disk_of(lost), &plan, Progress::all(kept), Repair::Refuse).unwrap();
     }
     println!("{} frames flipped, {refused} refused", found.len());
     assert!(refused >= SNAPSHOT_FRAMES);
@@ -436,6 +468,64 @@ fn a_log_that_is_gone_is_begun_after_the_snapshot_on_request_only() {
         Repair::Refuse,
     )
     .unwrap();
+}
+
+#[test]
+fn a_segment_stays_until_its_topic_records_are_on_disk() {
+    let plan = Plan::new(FRAMES, 33);
+    let disk = SimDisk::default();
+    let mut session = Session::open(&disk, Repair::Refuse).unwrap();
+    let mut undelivered = Vec::new();
+    for frame in 0..FRAMES {
+        undelivered.push(session.append(&plan, frame).unwrap());
+        if frame.is_multiple_of(SNAPSHOT_FRAMES) {
+            session.snapshot(time(frame)).unwrap();
+        }
+    }
+    assert!(session.store.counters.view().segments_created > 2);
+    assert_eq!(session.store.counters.view().segments_removed, 0);
+    for frame in &undelivered {
+        session.store.topics.append(&frame.frame()).unwrap();
+    }
+    let removed = session.store.retention.run(time(FRAMES)).unwrap();
+    assert!(removed.segments > 0);
+}
+
+#[test]
+fn a_frame_begun_elsewhere_or_too_large_is_not_appended() {
+    let mut session = Session::open(&SimDisk::default(), Repair::Refuse).unwrap();
+    let mut frame = FrameBuilder::new();
+    frame.dead_letter(b"one");
+    session.store.log.append(&mut frame).unwrap();
+    let refused = session.store.log.append(&mut frame).unwrap_err();
+    assert!(
+        matches!(refused, AppendError::OutOfOrder { .. }),
+        "{refused}"
+    );
+    frame.begin(session.store.log.end(), Millis(1));
+    assert_eq!(
+        session.store.log.append(&mut frame).unwrap(),
+        frame.before()
+    );
+    frame.dead_letter(&vec![0; 64 << 20]);
+    let refused = session.store.log.append(&mut frame).unwrap_err();
+    assert!(matches!(refused, AppendError::TooLarge { .. }), "{refused}");
+    assert_eq!(session.store.log.end(), frame.before());
+}
+
+#[test]
+fn a_frame_out_of_place_is_not_taken() {
+    let plan = Plan::new(20, 34);
+    let (disk, _) = record(&plan, Acknowledge::AfterSync, Faults::default());
+    let state = disk.state();
+    let (file, bytes) = state.files("/log/").remove(0);
+    let (_, begin, end) = frames(&state)[7];
+    let copy = bytes.get(begin..end).unwrap();
+    let opened = disk.open(&file, OpenMode::Write).unwrap();
+    opened.write_at(copy, bytes.len() as u64).unwrap();
+    let all = Progress::all(plan.frames.len());
+    let session = check(&disk, &plan, all, Repair::Refuse).unwrap();
+    assert_eq!(session.recovery.torn_bytes, copy.len() as u64);
 }
 
 #[test]

@@ -101,28 +101,54 @@ pub(crate) fn time(frame: usize) -> Millis {
 
 impl Plan {
     pub(crate) fn new(frames: usize, seed: u64) -> Self {
-        let mut random = Random::new(seed);
         let mut plan = Self {
             frames: Vec::new(),
             ends: vec![Sequences::default()],
             digests: vec![0],
             topics: [Vec::new(), Vec::new(), Vec::new()],
         };
+        plan.extend(frames, seed);
+        plan
+    }
+
+    /// The same up to frame `at`, and something else after it.
+    pub(crate) fn fork(&self, at: usize, more: usize) -> Self {
+        let end = self.ends[at];
+        let lengths = [end.trigger, end.dead_letter, end.late];
+        let mut topics = self.topics.clone();
+        for (topic, length) in topics.iter_mut().zip(lengths) {
+            topic.truncate(usize::try_from(length).unwrap());
+        }
+        let mut plan = Self {
+            frames: self.frames[..at].to_vec(),
+            ends: self.ends[..=at].to_vec(),
+            digests: self.digests[..=at].to_vec(),
+            topics,
+        };
+        plan.extend(more, at as u64 ^ 0xf0_0d00);
+        plan
+    }
+
+    fn extend(&mut self, more: usize, seed: u64) {
+        let mut random = Random::new(seed);
         let mut builder = FrameBuilder::new();
-        let mut fold = Fold::default();
-        for frame in 0..frames {
+        let mut fold = Fold {
+            at: self.ends[self.frames.len()],
+            digest: self.digests[self.frames.len()],
+        };
+        for _ in 0..more {
+            let frame = self.frames.len();
             let puts = plan_frame(frame, &mut random);
             build(&mut builder, fold.at, frame, &puts);
             for entry in builder.frame().entries() {
                 fold.add(&entry);
-                plan.remember(&entry, time(frame));
+                self.remember(&entry, time(frame));
             }
             fold.at = builder.after();
-            plan.frames.push(puts);
-            plan.ends.push(fold.at);
-            plan.digests.push(fold.digest);
+            self.frames.push(puts);
+            self.ends.push(fold.at);
+            self.digests.push(fold.digest);
         }
-        plan
     }
 
     fn remember(&mut self, entry: &Entry<'_>, time: Millis) {
@@ -312,18 +338,7 @@ impl Session {
         while self.next < to {
             let frame = self.next;
             disk.note(note(false, frame + 1));
-            let mut builder = self.spare.pop().unwrap_or_default();
-            build(
-                &mut builder,
-                self.store.log.end(),
-                frame,
-                &plan.frames[frame],
-            );
-            retry(|| self.store.log.append(&mut builder).map(|_| ()))?;
-            for entry in builder.frame().entries() {
-                self.fold.add(&entry);
-            }
-            self.fold.at = builder.after();
+            let builder = self.append(plan, frame)?;
             self.waiting.push(builder);
             self.next += 1;
             match acknowledge {
@@ -351,6 +366,23 @@ impl Session {
         self.commit(disk)
     }
 
+    /// Writes a frame, however long the disk is full.
+    pub(crate) fn append(&mut self, plan: &Plan, frame: usize) -> Result<FrameBuilder, Trouble> {
+        let mut builder = self.spare.pop().unwrap_or_default();
+        build(
+            &mut builder,
+            self.store.log.end(),
+            frame,
+            &plan.frames[frame],
+        );
+        retry(|| self.store.log.append(&mut builder).map(|_| ()))?;
+        for entry in builder.frame().entries() {
+            self.fold.add(&entry);
+        }
+        self.fold.at = builder.after();
+        Ok(builder)
+    }
+
     /// Makes what waits durable, acknowledges it and delivers it.
     pub(crate) fn commit(&mut self, disk: &SimDisk) -> Result<(), Trouble> {
         self.store
@@ -370,7 +402,8 @@ impl Session {
         Ok(())
     }
 
-    fn snapshot(&mut self, now: Millis) -> Result<(), Trouble> {
+    /// Takes a snapshot, unless the disk is full, and cleans up.
+    pub(crate) fn snapshot(&mut self, now: Millis) -> Result<(), Trouble> {
         match self.write_snapshot(now) {
             Err(Trouble::Snapshot(SnapshotError::DiskFull { .. })) => return Ok(()),
             written => written?,
@@ -478,6 +511,9 @@ pub(crate) fn check(
     let mut session = Session::open(disk, repair)?;
     let end = session.store.log.end();
     let wrong = |what: String| Err(Trouble::Wrong(what));
+    if let Some((temporary, _)) = disk.state().files(".tmp").first() {
+        return wrong(format!("{} was left", temporary.display()));
+    }
     let Some(frames) = plan.ends.iter().position(|other| *other == end) else {
         return wrong(format!("the log ends at {end:?}, where no frame does"));
     };
