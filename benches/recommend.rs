@@ -174,7 +174,7 @@ fn report_all(view: &View, questions: &[(&str, Vec<Query>)]) {
         "us", "p50", "p99", "p99.9", "max", "items"
     );
     for (name, queries) in questions {
-        let mut times = Histogram::<u64>::new(3).unwrap();
+        let mut times = Histogram::<u64>::new_with_bounds(1, 10_000_000_000, 3).unwrap();
         let mut items = 0;
         for query in queries.iter().cycle().take(QUERIES) {
             let watch = Stopwatch::start();
