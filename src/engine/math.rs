@@ -83,9 +83,7 @@ pub fn log2(x: f64) -> f64 {
     if x < f64::MIN_POSITIVE {
         return log2(x * TWO_TO_54) - 54.0;
     }
-    let bits = x.to_bits();
-    let mut exponent = biased_exponent(bits) - 1023;
-    let mut mantissa = f64::from_bits(bits & MANTISSA | ONE);
+    let (mut exponent, mut mantissa) = split(x);
     if mantissa > std::f64::consts::SQRT_2 {
         mantissa /= 2.0;
         exponent += 1;
@@ -148,6 +146,13 @@ fn power_of_fraction(steps: i32) -> f64 {
 /// The exponent of a positive number as it is stored.
 fn biased_exponent(bits: u64) -> i32 {
     (bits >> 52) as i32
+}
+
+/// Exponent and mantissa, which is at least 1 and below 2, of a normal number above 0.
+pub fn split(x: f64) -> (i32, f64) {
+    let bits = x.to_bits();
+    let mantissa = f64::from_bits(bits & MANTISSA | ONE);
+    (biased_exponent(bits) - 1023, mantissa)
 }
 
 /// `x * 2^power`, in two steps where one factor is no normal number.

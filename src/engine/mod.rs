@@ -10,6 +10,7 @@ pub mod recommend;
 mod profile;
 mod catalog;
 mod interner;
+mod slots;
 mod state;
 mod step;
 mod sessions;
@@ -262,14 +263,14 @@ impl Engine {
             .collect();
         let brand = patch.brand.as_ref().map(|name| state.brands.intern(name));
         let (created, moved) = state.catalog.read(item, |entry| {
-            let moved = !categories.is_empty() && entry.categories != categories
+            let moved = !categories.is_empty() && entry.categories.as_slice() != categories
                 || brand.is_some() && entry.brand() != brand;
             (entry.created, moved)
         });
         if moved {
             state.withdraw(item);
         }
-        state.catalog.upsert(item, patch, categories, brand);
+        state.catalog.upsert(item, patch, &categories, brand);
         if let Some(news) = patch.created.filter(|&news| news != created) {
             state.lists.arrive(item, Some(created), news);
         }
@@ -367,11 +368,11 @@ impl View {
     pub fn stats(&self) -> Stats {
         let state = &self.state;
         Stats {
-            profiles: state.profiles.len() as u64,
+            profiles: u64::from(state.profiles.len()),
             items: u64::from(state.items.len()),
             pairs: state.counts.entries(),
             episodes_open: self.episodes.len() as u64,
-            profile_bytes: state.profiles.estimated_bytes(state.users.len()) + state.users.bytes(),
+            profile_bytes: state.profiles.estimated_bytes() + state.users.bytes(),
             item_bytes: state.counts.bytes() + state.items.bytes(),
         }
     }

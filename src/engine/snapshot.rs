@@ -240,7 +240,11 @@ impl Restore {
             return Err(IMPOSSIBLE);
         }
         match tag {
-            USERS => names(body, &self.state.users),
+            USERS => {
+                names(body, &self.state.users)?;
+                self.state.profiles.ensure(self.state.users.len());
+                Ok(())
+            }
             CATEGORIES => names(body, &self.state.categories),
             BRANDS => names(body, &self.state.brands),
             ITEMS => {

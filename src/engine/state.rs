@@ -6,7 +6,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::domain::{Id, Item, Millis, Money, Position};
 use crate::engine::Config;
-use crate::engine::catalog::{Catalog, Entry, ListKey, Lists, Member, Offer, Prices};
+use crate::engine::catalog::{Catalog, Entry, ListKey, Lists, Member, Offer, Prices, Traits};
 use crate::engine::interner::Interner;
 use crate::engine::items::Items;
 use crate::engine::profile::{Population, Profiles};
@@ -39,11 +39,11 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            users: Interner::new(),
-            items: Interner::new(),
-            categories: Interner::new(),
-            brands: Interner::new(),
-            profiles: Profiles::new(),
+            users: Interner::default(),
+            items: Interner::default(),
+            categories: Interner::default(),
+            brands: Interner::default(),
+            profiles: Profiles::default(),
             catalog: Catalog::default(),
             counts: Items::new(config.items.clone()),
             lists: Lists::default(),
@@ -153,22 +153,12 @@ impl State {
     }
 
     /// An item became more popular and has this key now: it may enter lists. Only the writer calls this.
-    pub(crate) fn promote(&self, item: u32, key: f64) {
-        let missing = self.catalog.read(item, Entry::unlisted);
-        if missing != 0 {
-            self.compete(item, key, missing);
-        }
-    }
-
-    /// Offers an item to the lists whose bits are set.
-    fn compete(&self, item: u32, key: f64, bits: u8) {
-        let mut lists = [ListKey::None; u8::BITS as usize];
-        self.catalog.read(item, |entry| {
-            for (place, list) in lists.iter_mut().zip(entry.lists()) {
-                *place = list;
-            }
-        });
-        for (bit, list) in (0_u8..).zip(lists).filter(|(bit, _)| bits >> bit & 1 == 1) {
+    pub(crate) fn promote(&self, item: u32, key: f64, traits: &Traits) {
+        let missing = |bit: u8| traits.unlisted >> bit & 1 == 1;
+        for (bit, list) in (0_u8..)
+            .zip(traits.lists())
+            .filter(|(bit, _)| missing(*bit))
+        {
             let key_of = |other| self.counts.popularity_key(other);
             match self.lists.offer(list, Member { item, bit }, key, key_of) {
                 Offer::Refused => continue,
@@ -194,7 +184,8 @@ impl State {
     /// Lets an item back into the lists of its categories and brand, if it was ever dealt with.
     pub(crate) fn enlist(&self, item: u32) {
         if self.counts.events(item) > 0 {
-            self.promote(item, self.counts.popularity_key(item));
+            let key = self.counts.popularity_key(item);
+            self.promote(item, key, &self.catalog.traits(item));
         }
     }
 }

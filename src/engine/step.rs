@@ -1,6 +1,7 @@
 //! One event: what it changes in the shopper, the items and the triggers.
 
 use crate::domain::{EpisodeView, Event, EventKind, Id, LineItem, Millis, Money};
+use crate::engine::catalog::Traits;
 use crate::engine::profile::{Profile, Subject, Touched};
 use crate::engine::state::State;
 use crate::engine::triggers::{self, CartEvent, CartOp, CartState, Line, Names, Triggers};
@@ -25,11 +26,13 @@ pub(crate) struct Step<'a> {
 impl Step<'_> {
     /// Applies the event to the shopper, the items and the triggers; the shopper whose session began, if one did.
     pub(crate) fn apply(self, state: &State, triggers: &mut Triggers) -> Option<u32> {
-        let user = follow_alias(state.users.intern(&self.event.user), state);
+        let user = state.users.intern(&self.event.user);
+        let user = follow_alias(user, state);
         if self.event.kind == EventKind::Identify {
             self.link(user, state, triggers);
         }
         let item = (!self.event.item.is_empty()).then(|| self.learn_item(state));
+        let traits = item.map_or_else(Traits::default, |item| state.catalog.traits(item));
         let bought = self.order_lines(user, state);
         let cart_event = CartEvent::new(self.event, self.at, self.key, |id| {
             state.intern_item(id, self.at)
@@ -38,7 +41,8 @@ impl Step<'_> {
         let touched = state.profiles.change(user, |profile| {
             let touched = profile.touch(self.at, &self.event.session, state.config.session_gap_ms);
             if let Some(item) = item {
-                popular = self.deal_with(item, profile, state).map(|key| (item, key));
+                let key = self.deal_with(item, &traits, profile, state);
+                popular = key.map(|key| (item, key));
             }
             self.trade(profile, &bought, state);
             if let Some(cart_event) = cart_event {
@@ -50,7 +54,10 @@ impl Step<'_> {
             }
             touched
         });
-        self.popularize(popular, &bought, state);
+        if let Some((item, key)) = popular {
+            state.promote(item, key, &traits);
+        }
+        self.popularize(&bought, state);
         (touched == Touched::Began).then_some(user)
     }
 
@@ -65,7 +72,8 @@ impl Step<'_> {
         let brand = details
             .map(|details| &details.brand)
             .filter(|name| named(name));
-        if category.is_some() || brand.is_some() || self.event.price.is_some() {
+        let says = category.is_some() || brand.is_some() || self.event.price.is_some();
+        if says && !state.catalog.read(item, |entry| entry.in_catalog) {
             let category = category.map(|name| state.categories.intern(name));
             let brand = brand.map(|name| state.brands.intern(name));
             state.learn(item, category, brand, self.event.price);
@@ -115,10 +123,16 @@ impl Step<'_> {
     /// What looking at an item or putting it into the cart teaches.
     ///
     /// Answers the item's popularity key if it grew.
-    fn deal_with(self, item: u32, profile: &mut Profile, state: &State) -> Option<f64> {
+    fn deal_with(
+        self,
+        item: u32,
+        traits: &Traits,
+        profile: &mut Profile,
+        state: &State,
+    ) -> Option<f64> {
         let weight = weight(self.event.kind)?;
         profile.see(item);
-        self.learn_taste(item, weight, profile, state);
+        self.learn_taste(traits, weight, profile, state);
         let limit = state.config.taught_events_per_minute_max;
         let session = profile.session.as_mut()?;
         let key = session
@@ -129,17 +143,12 @@ impl Step<'_> {
     }
 
     /// Category, brand and price of an item move the shopper's own.
-    fn learn_taste(self, item: u32, weight: f32, profile: &mut Profile, state: &State) {
-        let priced = state.catalog.read(item, |entry| {
-            let categories = entry
-                .categories
-                .iter()
-                .map(|&number| Subject::Category(number));
-            let subjects = categories.chain(entry.brand().map(Subject::Brand));
-            profile.affinities.learn(subjects, weight, self.at);
-            entry.categories.last().copied().zip(entry.price)
-        });
-        let quantile = priced.and_then(|(category, price)| {
+    fn learn_taste(self, traits: &Traits, weight: f32, profile: &mut Profile, state: &State) {
+        let categories = traits.categories.iter().copied().map(Subject::Category);
+        let subjects = categories.chain(traits.brand.map(Subject::Brand));
+        profile.affinities.learn(subjects, weight, self.at);
+        let narrowest = traits.categories.last().copied();
+        let quantile = narrowest.zip(traits.price).and_then(|(category, price)| {
             state.change_prices(|prices| prices.learn(category, price))
         });
         if let Some(quantile) = quantile {
@@ -152,7 +161,8 @@ impl Step<'_> {
         let before = profile.buyer();
         if self.event.kind == EventKind::Purchase {
             for line in lines {
-                self.learn_taste(line.item, PURCHASE_WEIGHT, profile, state);
+                let traits = state.catalog.traits(line.item);
+                self.learn_taste(&traits, PURCHASE_WEIGHT, profile, state);
             }
             let items: Vec<u32> = lines.iter().map(|line| line.item).collect();
             profile
@@ -184,17 +194,14 @@ impl Step<'_> {
         })
     }
 
-    /// Popularity and baskets.
-    fn popularize(self, popular: Option<(u32, f64)>, bought: &[Line], state: &State) {
-        if let Some((item, key)) = popular {
-            state.promote(item, key);
-        }
+    /// Popularity and baskets of what was bought.
+    fn popularize(self, bought: &[Line], state: &State) {
         if self.event.kind == EventKind::Purchase {
             let items: Vec<u32> = bought.iter().map(|line| line.item).collect();
             state.counts.basket(&items, self.at);
             for item in items {
                 let key = state.counts.interaction(item, 1.0, self.at);
-                state.promote(item, key);
+                state.promote(item, key, &state.catalog.traits(item));
             }
         }
     }

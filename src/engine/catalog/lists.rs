@@ -1,6 +1,6 @@
 //! Who is popular at the moment: in the shop, in a category, of a brand; and what is newest.
 //!
-//! Popularity fades for all items alike, so an item's key (the logarithm of its forward-decayed popularity) only
+//! Popularity fades for all items alike, so an item's key (which grows with its forward-decayed popularity) only
 //! ever grows, and a list of the best needs no refresh: an item outside it can only get in by an event of its own.
 
 use std::collections::BTreeSet;

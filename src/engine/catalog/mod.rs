@@ -5,13 +5,15 @@ mod prices;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arrayvec::ArrayVec;
 use bytes::{Buf, BufMut};
 use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::lists::{LIST_MAX, ListKey, Lists, Member, Offer};
 pub(crate) use self::prices::Prices;
 use crate::domain::{Id, Item, ItemPatch, Millis, Money};
-use crate::engine::codec::{self, Corrupt};
+use crate::engine::codec::{self, Corrupt, IMPOSSIBLE};
+use crate::engine::slots::Slots;
 
 /// Categories of an item that count; further ones are kept as text only.
 pub(crate) const CATEGORIES_MAX: usize = 6;
@@ -21,7 +23,7 @@ const ATTRIBUTES_MAX: usize = 64;
 /// Items by dense number, shared by one writer and many readers. Guards never leave this file.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
-    entries: boxcar::Vec<RwLock<Entry>>,
+    entries: Slots<RwLock<Entry>>,
     epoch: AtomicU64,
     sweeping: AtomicBool,
     pre_images: Mutex<Vec<u8>>,
@@ -31,8 +33,8 @@ pub(crate) struct Catalog {
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Entry {
-    /// Numbers of the categories, broadest first, at most [`CATEGORIES_MAX`].
-    pub(crate) categories: Vec<u32>,
+    /// Numbers of the categories, broadest first.
+    pub(crate) categories: ArrayVec<u32, CATEGORIES_MAX>,
     /// Number of the brand plus one; 0 if unknown.
     brand: u32,
     pub(crate) price: Option<Money>,
@@ -46,6 +48,16 @@ pub(crate) struct Entry {
     /// The snapshot this entry was last part of.
     epoch: u8,
     details: Option<Box<Details>>,
+}
+
+/// What an event needs to know of its item, copied under one lock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traits {
+    pub(crate) categories: ArrayVec<u32, CATEGORIES_MAX>,
+    pub(crate) brand: Option<u32>,
+    pub(crate) price: Option<Money>,
+    /// Bit by bit, the lists that it competes in without being in them.
+    pub(crate) unlisted: u8,
 }
 
 /// What no decision looks at.
@@ -70,16 +82,20 @@ impl Entry {
 
     /// The lists this item competes in: the shop's, its brand's and its categories'.
     pub(crate) fn lists(&self) -> impl Iterator<Item = ListKey> + '_ {
-        let brand = self.brand().map_or(ListKey::None, ListKey::Brand);
-        [ListKey::Shop, brand].into_iter().chain(
-            self.categories
-                .iter()
-                .map(|&number| ListKey::Category(number)),
-        )
+        lists(self.brand(), &self.categories)
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            categories: self.categories.clone(),
+            brand: self.brand(),
+            price: self.price,
+            unlisted: self.unlisted(),
+        }
     }
 
     /// Bit by bit, the lists that it competes in without being in them.
-    pub(crate) fn unlisted(&self) -> u8 {
+    fn unlisted(&self) -> u8 {
         let shop_and_brand = if self.brand == 0 { 0b01 } else { 0b11 };
         let categories = (1_u16 << self.categories.len()) - 1;
         (shop_and_brand | categories.to_le_bytes()[0] << 2) & !self.listed
@@ -97,10 +113,10 @@ impl Entry {
         self.listed = 0;
     }
 
-    /// Takes a change over. `categories` and `brand` are the numbers of the patch's names.
-    fn patch(&mut self, patch: &ItemPatch, categories: Vec<u32>, brand: Option<u32>) {
+    /// Takes a change over. `categories`, at most [`CATEGORIES_MAX`], and `brand` are the numbers of the patch's names.
+    fn patch(&mut self, patch: &ItemPatch, categories: &[u32], brand: Option<u32>) {
         if !categories.is_empty() {
-            self.categories = categories;
+            self.categories = categories.iter().copied().take(CATEGORIES_MAX).collect();
         }
         if let Some(number) = brand {
             self.brand = number + 1;
@@ -141,7 +157,8 @@ impl Entry {
     }
 
     fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
-        let categories = codec::get_ids(input)?;
+        let categories: Vec<u32> = codec::get_ids(input)?;
+        let categories = ArrayVec::try_from(categories.as_slice()).map_err(|_| IMPOSSIBLE)?;
         let brand = input.try_get_u32_le()?;
         let price = codec::get_price(input)?;
         let flags = input.try_get_u8()?;
@@ -231,14 +248,14 @@ impl Details {
 impl Catalog {
     /// Makes room for items with numbers below `len`, first seen at `at`. Only the writer calls this.
     pub(crate) fn ensure(&self, len: u32, at: Millis) {
-        while self.entries.count() < len as usize {
-            self.entries.push(RwLock::new(Entry {
+        self.entries.ensure(len, RwLock::default, |entry| {
+            *entry.write() = Entry {
                 available: true,
                 created: at,
                 epoch: self.current_epoch(),
                 ..Entry::default()
-            }));
-        }
+            };
+        });
     }
 
     /// Adds or changes an item. Only the writer calls this.
@@ -246,7 +263,7 @@ impl Catalog {
         &self,
         item: u32,
         patch: &ItemPatch,
-        categories: Vec<u32>,
+        categories: &[u32],
         brand: Option<u32>,
     ) {
         self.change(item, |entry| entry.patch(patch, categories, brand));
@@ -262,7 +279,7 @@ impl Catalog {
 
     /// Changes an entry. Only the writer calls this.
     pub(crate) fn change<R: Default>(&self, item: u32, change: impl FnOnce(&mut Entry) -> R) -> R {
-        let Some(lock) = self.entries.get(item as usize) else {
+        let Some(lock) = self.entries.get(item) else {
             return R::default();
         };
         let mut entry = lock.write();
@@ -279,8 +296,13 @@ impl Catalog {
     /// Reads an entry; `R`'s default for a number never given out.
     pub(crate) fn read<R: Default>(&self, item: u32, read: impl FnOnce(&Entry) -> R) -> R {
         self.entries
-            .get(item as usize)
+            .get(item)
             .map_or_else(R::default, |lock| read(&lock.read()))
+    }
+
+    /// What an event needs to know of an item.
+    pub(crate) fn traits(&self, item: u32) -> Traits {
+        self.read(item, Entry::traits)
     }
 
     /// The title, or the id where no title is known.
@@ -372,7 +394,7 @@ impl Catalog {
 
     /// Adds an entry as of [`Catalog::begin_snapshot`], unless the writer handed it over already.
     pub(crate) fn sweep(&self, item: u32, out: &mut Vec<u8>) {
-        let Some(lock) = self.entries.get(item as usize) else {
+        let Some(lock) = self.entries.get(item) else {
             return;
         };
         let mut entry = lock.write();
@@ -390,7 +412,7 @@ impl Catalog {
     /// Puts one swept entry back; room must have been made.
     pub(crate) fn restore(&self, item: u32, input: &mut &[u8]) -> Result<(), Corrupt> {
         let entry = Entry::decode(input)?;
-        if let Some(lock) = self.entries.get(item as usize) {
+        if let Some(lock) = self.entries.get(item) {
             *lock.write() = entry;
         }
         Ok(())
@@ -403,6 +425,19 @@ impl Catalog {
     fn current_epoch(&self) -> u8 {
         self.epoch.load(Ordering::Relaxed) as u8
     }
+}
+
+impl Traits {
+    /// As [`Entry::lists`].
+    pub(crate) fn lists(&self) -> impl Iterator<Item = ListKey> + '_ {
+        lists(self.brand, &self.categories)
+    }
+}
+
+fn lists(brand: Option<u32>, categories: &[u32]) -> impl Iterator<Item = ListKey> + '_ {
+    let brand = brand.map_or(ListKey::None, ListKey::Brand);
+    let categories = categories.iter().copied().map(ListKey::Category);
+    [ListKey::Shop, brand].into_iter().chain(categories)
 }
 
 fn encode_entry(item: u32, entry: &Entry, out: &mut Vec<u8>) {
@@ -428,15 +463,15 @@ mod tests {
     fn an_upsert_keeps_what_it_does_not_name() {
         let catalog = Catalog::default();
         catalog.ensure(1, Millis(5));
-        catalog.upsert(0, &patch(Some(7), None), vec![1, 2], Some(3));
-        catalog.upsert(0, &patch(None, Some(0)), Vec::new(), None);
+        catalog.upsert(0, &patch(Some(7), None), &[1, 2], Some(3));
+        catalog.upsert(0, &patch(None, Some(0)), &[], None);
         catalog.read(0, |entry| {
             assert_eq!(entry.price, Some(Money(7)));
-            assert_eq!(entry.categories, [1, 2]);
+            assert_eq!(entry.categories.as_slice(), [1, 2]);
             assert_eq!(entry.brand(), Some(3));
             assert!(!entry.eligible());
         });
-        catalog.upsert(0, &patch(None, Some(2)), Vec::new(), None);
+        catalog.upsert(0, &patch(None, Some(2)), &[], None);
         assert!(catalog.read(0, super::Entry::eligible));
         catalog.delete(0);
         assert!(!catalog.read(0, super::Entry::eligible));
@@ -447,18 +482,13 @@ mod tests {
         let catalog = Catalog::default();
         catalog.ensure(3, Millis(1));
         for item in 0..3 {
-            catalog.upsert(
-                item,
-                &patch(Some(i64::from(item)), Some(1)),
-                vec![item],
-                None,
-            );
+            catalog.upsert(item, &patch(Some(i64::from(item)), Some(1)), &[item], None);
         }
         catalog.begin_snapshot();
         let mut swept = Vec::new();
         catalog.sweep(0, &mut swept);
         for item in 0..3 {
-            catalog.upsert(item, &patch(Some(99), None), Vec::new(), None);
+            catalog.upsert(item, &patch(Some(99), None), &[], None);
         }
         catalog.ensure(4, Millis(2));
         (1..3).for_each(|item| catalog.sweep(item, &mut swept));

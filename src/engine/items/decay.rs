@@ -72,12 +72,15 @@ pub(super) fn rebase(from: Era, to: Era) -> f64 {
     factor
 }
 
-/// A count that decays, kept as the logarithm of its forward-decayed sum: comparable between items at any time without
-/// asking what time it is, and never in need of a landmark.
+/// A count that decays, comparable between items at any time without asking what time it is, and never in need of a
+/// landmark.
+///
+/// The forward-decayed sum is `2^e * m` with `1 <= m < 2`, kept as `e + (m - 1)`: near its logarithm, in the same order,
+/// and without one to compute.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct LogCount(f64);
+pub(super) struct DecayedCount(f64);
 
-impl LogCount {
+impl DecayedCount {
     /// Nothing was counted.
     pub(super) const ZERO: Self = Self(f64::NEG_INFINITY);
 
@@ -86,16 +89,14 @@ impl LogCount {
         if weight <= 0.0 {
             return;
         }
-        let added = decay.half_lives(at) + math::log2(weight);
-        let (larger, smaller) = if added > self.0 {
-            (added, self.0)
-        } else {
-            (self.0, added)
-        };
-        self.0 = larger + math::log2(1.0 + math::exp2(smaller - larger));
+        let half_lives = decay.half_lives(at);
+        let base = self.0.max(half_lives).floor();
+        let sum = self.relative_to(base) + weight * math::exp2(half_lives - base);
+        let (exponent, mantissa) = math::split(sum);
+        self.0 = self.0.max(base + f64::from(exponent) + (mantissa - 1.0));
     }
 
-    /// The logarithm: grows with the count, and falls behind as others are added to.
+    /// Grows with the count, and falls behind as others are added to.
     pub(super) fn key(self) -> f64 {
         self.0
     }
@@ -106,7 +107,16 @@ impl LogCount {
 
     /// The count, decayed to `at`.
     pub(super) fn value(self, at: Millis, decay: Decay) -> f64 {
-        math::exp2(self.0 - decay.half_lives(at))
+        self.relative_to(decay.half_lives(at))
+    }
+
+    /// The sum, divided by `2^base`.
+    fn relative_to(self, base: f64) -> f64 {
+        if self == Self::ZERO {
+            return 0.0;
+        }
+        let exponent = self.0.floor();
+        (1.0 + (self.0 - exponent)) * math::exp2(exponent - base)
     }
 }
 
@@ -114,7 +124,7 @@ impl LogCount {
 mod tests {
     #![expect(clippy::float_cmp, reason = "these values are exact")]
 
-    use super::{Decay, LogCount, rebase};
+    use super::{Decay, DecayedCount, rebase};
     use crate::domain::{DAY_MS, Millis};
 
     #[test]
@@ -151,10 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn a_logarithmic_count_decays_and_takes_late_events() {
+    fn a_count_decays_and_takes_late_events() {
         let decay = Decay::new(1.0);
         let day = |days: i64| Millis((20_000 + days) * DAY_MS);
-        let mut count = LogCount::ZERO;
+        let mut count = DecayedCount::ZERO;
         assert_eq!(count.value(day(0), decay), 0.0);
         count.add(4.0, day(0), decay);
         count.add(1.0, day(2), decay);

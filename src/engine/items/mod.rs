@@ -28,6 +28,7 @@ use self::row::{Bought, Row};
 use self::snapshot::SnapshotState;
 use crate::domain::Millis;
 use crate::engine::math;
+use crate::engine::slots::Slots;
 
 pub use self::config::{Config, ROW_ENTRIES_LIMIT, WINDOW_MAX};
 pub use self::score::{Candidate, Contribution, Scratch, Source};
@@ -41,9 +42,7 @@ pub struct Items {
     popularity_decay: Decay,
     /// By steps back from 1: weight of a pair, weight of a transition.
     step_weights: Vec<(f64, f32)>,
-    /// Rows, all blocks full; those from `len` on are not in use yet.
-    blocks: boxcar::Vec<Box<[Slot]>>,
-    len: AtomicU32,
+    rows: Slots<Slot>,
     factors: Factors,
     /// Latest era written.
     era: AtomicU32,
@@ -68,8 +67,7 @@ impl Items {
             decay: Decay::new(config.half_life_days),
             popularity_decay: Decay::new(config.popularity_half_life_days),
             step_weights,
-            blocks: boxcar::Vec::new(),
-            len: AtomicU32::new(0),
+            rows: Slots::default(),
             factors: Factors::default(),
             era: AtomicU32::new(0),
             entries: AtomicU64::new(0),
@@ -86,7 +84,7 @@ impl Items {
 
     /// Number of items; every id is below it.
     pub fn len(&self) -> u32 {
-        self.len.load(Ordering::Acquire)
+        self.rows.len()
     }
 
     /// Whether there are no items.
@@ -109,12 +107,8 @@ impl Items {
     /// Adds items until there are `len`; what changes an item that is not there adds it too.
     pub fn ensure(&self, len: u32) {
         self.factors.ensure(len as usize);
-        while self.blocks.count() * ROWS < len as usize {
-            let slot = || Slot(Mutex::new(Row::new(0)));
-            self.blocks
-                .push(std::iter::repeat_with(slot).take(ROWS).collect());
-        }
-        self.len.fetch_max(len, Ordering::AcqRel);
+        self.rows
+            .ensure(len, || Slot(Mutex::new(Row::new(0))), |_| ());
     }
 
     /// A view of `item`, after `session`: the earlier views of the same session, oldest first, with repeats. Answers
@@ -271,7 +265,7 @@ impl Items {
     }
 
     /// Grows with the decayed number of events of `item`, and is comparable between items at any time without asking
-    /// what time it is: the logarithm to the base 2 of the forward-decayed count. Negative infinity without events.
+    /// what time it is. Negative infinity without events.
     pub fn popularity_key(&self, item: u32) -> f64 {
         self.read(item, |row| row.popularity.key())
             .unwrap_or(f64::NEG_INFINITY)
@@ -364,11 +358,7 @@ impl Items {
     }
 
     fn row(&self, item: u32) -> Option<&Mutex<Row>> {
-        if item >= self.len() {
-            return None;
-        }
-        let item = item as usize;
-        Some(&self.blocks.get(item / ROWS)?.get(item % ROWS)?.0)
+        self.rows.get(item).map(|slot| &slot.0)
     }
 }
 
@@ -377,9 +367,6 @@ type LockedRows<'a> = ArrayVec<(u32, MutexGuard<'a, Row>), { WINDOW_MAX as usize
 
 /// By steps back from 1: the place in [`LockedRows`].
 type Steps = ArrayVec<u8, { WINDOW_MAX as usize }>;
-
-/// Rows in a block.
-const ROWS: usize = 256;
 
 /// A row that begins with a cache line.
 #[derive(Debug)]

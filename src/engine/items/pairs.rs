@@ -15,6 +15,8 @@ use crate::engine::items::snapshot::DecodeError;
 
 /// Entries in a block.
 const SLOTS: usize = 6;
+/// Blocks that share a floor: as many as make one line hold the floors of a row of 100.
+const GROUP: usize = 4;
 /// Bytes of an entry in a snapshot.
 const ENTRY_BYTES: usize = 10;
 
@@ -22,10 +24,10 @@ const ENTRY_BYTES: usize = 10;
 /// 65,535. No partner stands there twice. Weights are above zero.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pairs {
-    /// First `homes` blocks of entries; in a full row, then blocks of floors, one a block of entries.
+    /// First `homes` blocks of entries; in a full row, then blocks of floors, one for each [`GROUP`] of blocks.
     ///
-    /// A floor is at most the smallest entry of its block. It falls when a smaller entry comes in and is raised when it
-    /// is found to be too low, so that most replacements look into one block.
+    /// A floor is at most the smallest entry of its group. It falls when a smaller entry comes in and is raised when it
+    /// is found to be too low, so that most replacements look into one group.
     blocks: Box<[Block]>,
     homes: u32,
     len: u32,
@@ -215,32 +217,32 @@ impl Pairs {
     fn smallest(&mut self) -> Place {
         let homes = self.homes as usize;
         if self.blocks.len() == homes {
-            let mut blocks = Vec::with_capacity(homes + homes.div_ceil(SLOTS));
+            let groups = homes.div_ceil(GROUP);
+            let mut blocks = Vec::with_capacity(homes + groups.div_ceil(SLOTS));
             blocks.extend_from_slice(&self.blocks);
-            blocks.extend(
-                (0..homes)
-                    .step_by(SLOTS)
-                    .map(|first| Block::floors(homes - first)),
-            );
+            let firsts = (0..groups).step_by(SLOTS);
+            blocks.extend(firsts.map(|first| Block::floors(groups - first)));
             self.blocks = blocks.into();
         }
         loop {
-            let floors = self.blocks[homes..].iter().flat_map(|block| block.entries);
-            let (place, lowest) = first_smallest(floors);
-            let (slot, entry) = first_smallest(self.blocks[place].entries.into_iter());
+            let (block, lowest) = first_smallest(&self.blocks[homes..]);
+            let group = block * SLOTS + self.blocks[homes + block].place_of(lowest);
+            let first = group * GROUP;
+            let (place, entry) = first_smallest(&self.blocks[first..homes.min(first + GROUP)]);
             if entry == lowest {
-                return (place, slot);
+                return (first + place, self.blocks[first + place].place_of(entry));
             }
-            if let Some(floor) = self.floor(place) {
+            if let Some(floor) = self.floor(first) {
                 *floor = entry;
             }
         }
     }
 
-    /// The floor of a block of entries, if the row has floors.
+    /// The floor over a block of entries, if the row has floors.
     fn floor(&mut self, place: usize) -> Option<&mut Entry> {
-        let block = self.blocks.get_mut(self.homes as usize + place / SLOTS)?;
-        Some(&mut block.entries[place % SLOTS])
+        let group = place / GROUP;
+        let block = self.blocks.get_mut(self.homes as usize + group / SLOTS)?;
+        Some(&mut block.entries[group % SLOTS])
     }
 
     /// Makes room for at least one more entry, and for no more than `entries_max`.
@@ -283,20 +285,34 @@ impl Block {
         overflow: 0,
     };
 
-    /// Floors of up to this many blocks, as low as can be.
-    fn floors(blocks: usize) -> Self {
+    /// The smallest entry; larger than every entry if there is none.
+    fn smallest(&self) -> Entry {
+        self.entries.iter().copied().fold(Entry::NONE, Entry::min)
+    }
+
+    /// The slot of an entry that is there.
+    fn place_of(&self, entry: Entry) -> usize {
+        self.entries
+            .iter()
+            .position(|known| *known == entry)
+            .unwrap_or(0)
+    }
+
+    /// Floors of up to this many groups, as low as can be.
+    fn floors(groups: usize) -> Self {
         let mut floors = Self::EMPTY;
-        for floor in floors.entries.iter_mut().take(blocks) {
+        for floor in floors.entries.iter_mut().take(groups) {
             *floor = Entry(0);
         }
         floors
     }
 }
 
-/// The smallest of some entries, with its index.
-fn first_smallest(entries: impl Iterator<Item = Entry>) -> (usize, Entry) {
+/// The smallest entry of some blocks, with the index of its block.
+fn first_smallest(blocks: &[Block]) -> (usize, Entry) {
     let mut smallest = (0, Entry::NONE);
-    for (index, entry) in entries.enumerate() {
+    for (index, block) in blocks.iter().enumerate() {
+        let entry = block.smallest();
         if entry < smallest.1 {
             smallest = (index, entry);
         }

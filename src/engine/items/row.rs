@@ -8,7 +8,7 @@
 use bytes::{Buf, BufMut};
 
 use crate::domain::Millis;
-use crate::engine::items::decay::{Era, LogCount, rebase};
+use crate::engine::items::decay::{DecayedCount, Era, rebase};
 use crate::engine::items::pairs::Pairs;
 use crate::engine::items::snapshot::DecodeError;
 
@@ -20,7 +20,7 @@ pub(super) struct Row {
     pub(super) era: Era,
     /// Decayed number of distinct sessions with a view of it.
     pub(super) sessions: f64,
-    pub(super) popularity: LogCount,
+    pub(super) popularity: DecayedCount,
     /// Undecayed number of views and interactions.
     pub(super) events: u32,
     pub(super) last_event: Millis,
@@ -48,7 +48,7 @@ impl Row {
             epoch,
             era: 0,
             sessions: 0.0,
-            popularity: LogCount::ZERO,
+            popularity: DecayedCount::ZERO,
             events: 0,
             last_event: Millis::MIN,
             created: Millis::MIN,
@@ -108,7 +108,7 @@ impl Row {
         let mut row = Self::new(epoch);
         row.era = input.try_get_u32_le()?;
         row.sessions = input.try_get_f64_le()?;
-        row.popularity = LogCount::from_key(input.try_get_f64_le()?);
+        row.popularity = DecayedCount::from_key(input.try_get_f64_le()?);
         row.events = input.try_get_u32_le()?;
         row.last_event = Millis(input.try_get_i64_le()?);
         row.created = Millis(input.try_get_i64_le()?);

@@ -192,8 +192,8 @@ impl Profile {
         given
     }
 
-    /// Bytes in use, the profile's own included.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
         const THIN_HEADER: usize = 16;
         let thin = |capacity: usize, each: usize| {
             if capacity == 0 {
@@ -202,8 +202,7 @@ impl Profile {
                 THIN_HEADER + capacity * each
             }
         };
-        size_of::<Self>()
-            + self.affinities.heap_bytes()
+        self.affinities.heap_bytes()
             + thin(self.viewed.capacity(), 4)
             + self.cart.heap_bytes()
             + self.session.as_ref().map_or(0, |session| {

@@ -2,51 +2,36 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use dashmap::DashMap;
-use foldhash::fast::FixedState;
-use parking_lot::Mutex;
-
 use bytes::BufMut;
+use parking_lot::Mutex;
 
 use crate::engine::codec::Corrupt;
 use crate::engine::profile::Profile;
+use crate::engine::slots::Slots;
 
-/// So many that a reader rarely meets the writer and that growth moves few shoppers at a time.
-const SHARDS: usize = 512;
-/// A slot of the table and its control byte.
-const SLOT_BYTES: usize = size_of::<(u32, Box<Profile>)>() + 1;
 /// Profiles looked at for an estimate.
 const SAMPLE: u32 = 1_000;
 
 /// Profiles by the dense number of their shopper. While a snapshot is taken, the writer hands over the old form of
 /// each profile that it is about to change and the sweep has not reached.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Profiles {
-    map: DashMap<u32, Box<Profile>, FixedState>,
+    slots: Slots<Mutex<Profile>>,
     epoch: AtomicU64,
     sweeping: AtomicBool,
     pre_images: Mutex<Vec<u8>>,
 }
 
 impl Profiles {
-    pub(crate) fn new() -> Self {
-        Self {
-            map: DashMap::with_hasher_and_shard_amount(FixedState::default(), SHARDS),
-            epoch: AtomicU64::new(0),
-            sweeping: AtomicBool::new(false),
-            pre_images: Mutex::default(),
-        }
-    }
-
     /// Changes a profile, which is made if it is not there. Only the writer calls this.
     pub(crate) fn change<R>(&self, user: u32, change: impl FnOnce(&mut Profile) -> R) -> R {
+        self.ensure(user.saturating_add(1));
+        let Some(slot) = self.slots.get(user) else {
+            // Only the number 2^32 - 1 has no slot.
+            return change(&mut Profile::default());
+        };
+        let mut profile = slot.lock();
         let epoch = self.current_epoch();
-        let mut profile = self.map.entry(user).or_insert_with(|| {
-            Box::new(Profile {
-                epoch,
-                ..Profile::default()
-            })
-        });
         if profile.epoch != epoch {
             profile.epoch = epoch;
             if self.sweeping.load(Ordering::Relaxed) {
@@ -58,11 +43,18 @@ impl Profiles {
 
     /// Reads a profile.
     pub(crate) fn read<R>(&self, user: u32, read: impl FnOnce(&Profile) -> R) -> Option<R> {
-        self.map.get(&user).map(|profile| read(&profile))
+        self.slots.get(user).map(|slot| read(&slot.lock()))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.map.len()
+    pub(crate) fn len(&self) -> u32 {
+        self.slots.len()
+    }
+
+    /// Makes room for shoppers with numbers below `len`. Only the writer calls this.
+    pub(crate) fn ensure(&self, len: u32) {
+        self.slots.ensure(len, Mutex::default, |slot| {
+            slot.lock().epoch = self.current_epoch();
+        });
     }
 
     /// From here on the state as of now is kept until it was swept. Only the writer calls this.
@@ -81,9 +73,11 @@ impl Profiles {
     /// Adds a profile as of [`Profiles::begin_snapshot`], unless the writer handed it over already.
     pub(crate) fn sweep(&self, user: u32, out: &mut Vec<u8>) {
         let epoch = self.current_epoch();
-        if let Some(mut profile) = self.map.get_mut(&user)
-            && profile.epoch != epoch
-        {
+        let Some(slot) = self.slots.get(user) else {
+            return;
+        };
+        let mut profile = slot.lock();
+        if profile.epoch != epoch {
             profile.epoch = epoch;
             encode_entry(user, &profile, out);
         }
@@ -94,38 +88,44 @@ impl Profiles {
         out.append(&mut self.pre_images.lock());
     }
 
-    /// Puts one swept profile back.
+    /// Puts one swept profile back; room must have been made.
     pub(crate) fn restore(&self, user: u32, input: &mut &[u8]) -> Result<(), Corrupt> {
         let profile = Profile::decode(input)?;
-        self.map.insert(user, Box::new(profile));
+        if let Some(slot) = self.slots.get(user) {
+            *slot.lock() = profile;
+        }
         Ok(())
     }
 
     /// Changes a restored profile in what is in no snapshot.
     pub(crate) fn resume<R>(&self, user: u32, change: impl FnOnce(&mut Profile) -> R) -> Option<R> {
-        self.map
-            .get_mut(&user)
-            .map(|mut profile| change(&mut profile))
+        self.slots.get(user).map(|slot| change(&mut slot.lock()))
     }
 
-    /// Bytes in use, slack of the table included. Walks everything: for reports, not for every scrape.
+    /// Bytes in use, slack included. Walks everything: for reports, not for every scrape.
     pub(crate) fn bytes(&self) -> u64 {
-        let table = (self.map.capacity() * 8 / 7 * SLOT_BYTES) as u64;
-        let profiles: u64 = self.map.iter().map(|entry| entry.bytes() as u64).sum();
-        table + profiles
+        let heap: u64 = self
+            .slots
+            .iter()
+            .map(|slot| slot.lock().heap_bytes() as u64)
+            .sum();
+        self.slot_bytes() + heap
     }
 
-    /// As [`Profiles::bytes`], from a sample of a thousand of the numbers below `users`.
-    pub(crate) fn estimated_bytes(&self, users: u32) -> u64 {
-        let stride = (users / SAMPLE).max(1) as usize;
-        let sizes = (0..users)
+    /// As [`Profiles::bytes`], from a sample of a thousand.
+    pub(crate) fn estimated_bytes(&self) -> u64 {
+        let stride = (self.len() / SAMPLE).max(1) as usize;
+        let heaps = (0..self.len())
             .step_by(stride)
-            .filter_map(|user| self.read(user, Profile::bytes));
-        let (count, bytes) = sizes.fold((0_u64, 0_u64), |(count, sum), size| {
-            (count + 1, sum + size as u64)
+            .filter_map(|user| self.read(user, Profile::heap_bytes));
+        let (count, bytes) = heaps.fold((0_u64, 0_u64), |(count, sum), heap| {
+            (count + 1, sum + heap as u64)
         });
-        let slots = (self.map.capacity() * 8 / 7 * SLOT_BYTES) as u64;
-        slots + bytes * self.len() as u64 / count.max(1)
+        self.slot_bytes() + bytes * u64::from(self.len()) / count.max(1)
+    }
+
+    fn slot_bytes(&self) -> u64 {
+        (self.slots.capacity() * size_of::<Mutex<Profile>>()) as u64
     }
 
     #[expect(
