@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{MINUTE_MS, Millis};
+use crate::engine::profile::Profile;
 use crate::engine::state::State;
 
 /// Shoppers with an open session, by the minute in which it may end. A shopper who went on is moved to a later minute
@@ -59,9 +60,7 @@ impl SessionTimers {
             return;
         };
         if last_event.plus(self.gap_ms).0.div_euclid(MINUTE_MS) < now {
-            state
-                .profiles
-                .change(user, |profile| profile.session = None);
+            state.profiles.change(user, Profile::rest);
         } else {
             self.watch(user, last_event);
         }

@@ -99,6 +99,10 @@ impl Affinities {
         }
     }
 
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         match self.entries.capacity() {
             0 => 0,

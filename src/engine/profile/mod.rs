@@ -152,6 +152,16 @@ impl Profile {
         }
     }
 
+    /// Ends the open session, and gives back what an idle shopper has no use for.
+    pub(crate) fn rest(&mut self) {
+        self.session = None;
+        self.viewed.shrink_to_fit();
+        self.affinities.shrink_to_fit();
+        if let Some(purchases) = &mut self.purchases {
+            purchases.items.shrink_to_fit();
+        }
+    }
+
     /// Takes over what was learned about an anonymous visitor who turns out to be this shopper. Carts and sessions
     /// are not its business.
     pub(crate) fn absorb(&mut self, other: &Self) {

@@ -206,10 +206,10 @@ fn put_len(out: &mut Vec<u8>, len: usize) {
 }
 
 /// Reads a list; a length that cannot be true ends at the end of the input before it has taken any memory to speak of.
-fn get_list<T>(
+fn get_list<T, L: FromIterator<T>>(
     input: &mut &[u8],
     mut get: impl FnMut(&mut &[u8]) -> Result<T, TryGetError>,
-) -> Result<Vec<T>, TryGetError> {
+) -> Result<L, TryGetError> {
     let len = input.try_get_u32_le()?;
     (0..len).map(|_| get(input)).collect()
 }

@@ -91,6 +91,7 @@ impl CartState {
         if shopping.nothing_but_replaced() && time > shopping.cart.replaced + terms.grace_ms {
             shopping.cart.replaced = Millis::MIN;
         }
+        shopping.compact();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The part of a shopper's profile that belongs to the triggers.
 
 use bytes::{Buf, BufMut, TryGetError};
+use thin_vec::ThinVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{CartView, Id, Millis};
@@ -21,11 +22,11 @@ pub(super) struct Shopping {
     /// The cart as of the watermark.
     pub(super) cart: Cart,
     /// Events that the watermark has not reached, in the order of (time, key).
-    pub(super) pending: Vec<CartEvent>,
+    pub(super) pending: ThinVec<CartEvent>,
     /// Episodes that can still be taken back, in the order of firing.
-    pub(super) fired: Vec<Fired>,
+    pub(super) fired: ThinVec<Fired>,
     /// Hashes of the ids of episodes that have fired, oldest first.
-    pub(super) fired_before: Vec<u64>,
+    pub(super) fired_before: ThinVec<u64>,
     /// The deadline under which readers find the shopper; follows from the rest, so it is in no snapshot.
     pub(super) listed: Option<Millis>,
 }
@@ -65,9 +66,9 @@ impl CartState {
         self.0.as_ref().map_or(0, |shopping| {
             size_of::<Shopping>()
                 + shopping.cart.contents.lines.capacity() * size_of::<Line>()
-                + shopping.pending.capacity() * size_of::<CartEvent>()
-                + shopping.fired.capacity() * size_of::<Fired>()
-                + shopping.fired_before.capacity() * size_of::<u64>()
+                + thin_bytes(&shopping.pending)
+                + thin_bytes(&shopping.fired)
+                + thin_bytes(&shopping.fired_before)
         })
     }
 
@@ -192,6 +193,18 @@ impl Shopping {
         effect
     }
 
+    /// Gives back what an idle shopper has no use for.
+    pub(super) fn compact(&mut self) {
+        if self.pending.is_empty() {
+            self.pending = ThinVec::new();
+        }
+        if self.fired.is_empty() {
+            self.fired = ThinVec::new();
+            self.fired_before.shrink_to_fit();
+            self.cart.contents.lines.shrink_to_fit();
+        }
+    }
+
     /// The cart with everything that has arrived.
     fn projected(&self, rule: Option<&CartAbandonment>) -> Cart {
         let mut cart = self.cart.clone();
@@ -206,6 +219,15 @@ impl Shopping {
             return waiting_deadline(&self.cart);
         }
         waiting_deadline(&self.projected(Some(rule)))
+    }
+}
+
+/// Bytes of a list on the heap.
+fn thin_bytes<T>(list: &ThinVec<T>) -> usize {
+    const HEADER: usize = 16;
+    match list.capacity() {
+        0 => 0,
+        capacity => HEADER + capacity * size_of::<T>(),
     }
 }
 
@@ -274,7 +296,7 @@ mod tests {
             watermark: Millis(3),
             contents: shopping.cart.contents.clone(),
         });
-        shopping.fired_before = vec![u64::MAX, 3];
+        shopping.fired_before = [u64::MAX, 3].into_iter().collect();
         state
     }
 
