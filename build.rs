@@ -36,11 +36,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".impulse.v1", "crate::wire::proto")
         .extern_path(
             ".impulse.v1.RecordEventsRequest",
-            "crate::server::grpc::raw::RecordEventsRequest",
+            "crate::server::grpc::raw::Batch",
         )
         .extern_path(
             ".impulse.v1.StreamEventsRequest",
-            "crate::server::grpc::raw::StreamEventsRequest",
+            "crate::server::grpc::raw::Batch",
+        )
+        .extern_path(
+            ".impulse.v1.UpsertItemsRequest",
+            "crate::server::grpc::raw::Batch",
         )
         .codec_path("crate::server::grpc::codec::IntakeCodec")
         .out_dir(&stubs)

@@ -124,7 +124,7 @@ export function triggerWords(trigger) {
     case "fire":
       return { kind, tag: "Fired", why };
     case "cancel":
-      return { kind, tag: "Taken back", why };
+      return { kind, tag: "Taken back", why: `${why}; heard of too late` };
     case "suppressed":
       return { kind, tag: trigger.reason === "purchased" ? "Cancelled" : "Suppressed", why };
     default:

@@ -140,6 +140,24 @@ impl App {
     }
 }
 
+/// Locks and restores a data directory for whoever writes to it without serving.
+///
+/// # Errors
+///
+/// If it is in use or the state cannot be restored.
+pub fn open(config: &Config, clock: &Clock, repair: Repair) -> Result<Pipeline, StartError> {
+    let metrics = Arc::new(Metrics::new());
+    let recovered = restore(config, repair, &metrics)?;
+    let (events, _) = broadcast::channel(1);
+    Ok(pipeline::start(
+        recovered,
+        &config.pipeline,
+        clock,
+        metrics,
+        events,
+    ))
+}
+
 fn restore(
     config: &Config,
     repair: Repair,

@@ -4,6 +4,7 @@ mod board;
 mod clients;
 mod crowd;
 mod scratch;
+mod stragglers;
 mod tally;
 mod welcome;
 
@@ -32,6 +33,7 @@ use crate::stream::embedded::Repair;
 
 use self::crowd::{Crowd, batch, entry};
 use self::scratch::DataDir;
+use self::stragglers::Stragglers;
 use self::tally::{Summary, Tally};
 use self::welcome::{Example, Welcome, reachable};
 
@@ -108,6 +110,8 @@ pub(crate) fn run(demo: Demo, output: Output) -> Result<(), Failure> {
 async fn play(demo: Demo, config: Config, output: Output) -> Result<Summary, Failure> {
     let opens = evening_before(Clock::system().now());
     let clock = Clock::virtual_from(opens, demo.speed);
+    let rule = config.engine.rules.cart_abandonment();
+    let stragglers = Stragglers::new(rule.map_or(0, |rule| rule.wait_ms));
     let app = App::start(config, clock.clone(), Repair::Refuse)
         .await
         .map_err(failure)?;
@@ -118,12 +122,18 @@ async fn play(demo: Demo, config: Config, output: Output) -> Result<Summary, Fai
         tally: Arc::new(Tally::default()),
         quiet: output.quiet,
     };
-    let lived = match open.prepare(opens).await {
-        Ok(traffic) => open.live(traffic).await,
+    let lived = match open.prepare(opens, stragglers).await {
+        Ok(visitors) => open.live(visitors).await,
         Err(refused) => Err(Failure::new(exit::UNAVAILABLE, refused)),
     };
     open.app.stop().await;
     lived
+}
+
+/// Who is in the shop, and what of theirs is still on its way.
+struct Visitors {
+    traffic: Traffic,
+    stragglers: Stragglers,
 }
 
 /// A demo that serves.
@@ -137,7 +147,11 @@ struct OpenShop {
 
 impl OpenShop {
     /// Fills the shelves, plays the history and says what to try.
-    async fn prepare(&self, opens: Millis) -> Result<Traffic, Refused> {
+    async fn prepare(
+        &self,
+        opens: Millis,
+        mut stragglers: Stragglers,
+    ) -> Result<Visitors, Refused> {
         let ingest = self.app.ingest();
         let shop = Shop::new(
             self.demo.seed,
@@ -154,9 +168,12 @@ impl OpenShop {
         let (seed, visitors) = (self.demo.seed, self.demo.visitors);
         let mut traffic = Traffic::with_habits(&shop, seed, visitors, from, habits);
         stock(&ingest, &shop).await?;
-        let example = play_history(&ingest, &mut traffic, opens).await?;
+        let example = play_history(&ingest, &mut traffic, &mut stragglers, opens).await?;
         self.welcome(&shop, &example);
-        Ok(traffic)
+        Ok(Visitors {
+            traffic,
+            stragglers,
+        })
     }
 
     fn welcome(&self, shop: &Shop, example: &Example) {
@@ -184,11 +201,11 @@ impl OpenShop {
     }
 
     /// Lets the visitors in until the time is over or somebody interrupts.
-    async fn live(&mut self, traffic: Traffic) -> Result<Summary, Failure> {
+    async fn live(&mut self, visitors: Visitors) -> Result<Summary, Failure> {
         let watch = Stopwatch::start();
         let began = self.clock.now();
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = self.let_in(traffic, &stopped);
+        let mut tasks = self.let_in(visitors, &stopped);
         let ended = tokio::select! {
             signalled = stop_signal() => signalled.map_err(Failure::from),
             () = time_over(self.demo.duration) => Ok(()),
@@ -205,7 +222,7 @@ impl OpenShop {
         ended.map(|()| self.tally.summary(self.demo.seed, wall, shop_ms))
     }
 
-    fn let_in(&self, traffic: Traffic, stopped: &watch::Receiver<bool>) -> JoinSet<()> {
+    fn let_in(&self, visitors: Visitors, stopped: &watch::Receiver<bool>) -> JoinSet<()> {
         let (questions, asked) = mpsc::channel(QUEUE);
         let (say, words) = mpsc::channel(QUEUE);
         let ingest = self.app.ingest();
@@ -213,7 +230,8 @@ impl OpenShop {
         let channel = self.channel();
         let mut tasks = JoinSet::new();
         let crowd = Crowd {
-            traffic,
+            traffic: visitors.traffic,
+            stragglers: visitors.stragglers,
             clock: self.clock.clone(),
             ingest,
             questions,
@@ -284,6 +302,7 @@ async fn stock(ingest: &Ingest, shop: &Shop) -> Result<(), Refused> {
 async fn play_history(
     ingest: &Ingest,
     traffic: &mut Traffic,
+    stragglers: &mut Stragglers,
     until: Millis,
 ) -> Result<Example, Refused> {
     let _hold = ingest.hold_idle();
@@ -294,8 +313,9 @@ async fn play_history(
             break;
         };
         example.observe(&event);
-        events.push(event);
-        if events.len() == HISTORY_BATCH {
+        events.extend(stragglers.next(traffic.now()));
+        events.extend(stragglers.pass(event));
+        if events.len() >= HISTORY_BATCH - 1 {
             submit(ingest, batch(&events, true)).await?;
             events.clear();
         }

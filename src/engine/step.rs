@@ -1,10 +1,10 @@
 //! One event: what it changes in the shopper, the items and the triggers.
 
-use crate::domain::{EpisodeView, Event, EventKind, Id, LineItem, Millis, Money};
+use crate::domain::{Consent, EpisodeView, Event, EventKind, Id, LineItem, Millis, Money};
 use crate::engine::catalog::Traits;
 use crate::engine::profile::{Profile, Subject, Touched};
 use crate::engine::state::State;
-use crate::engine::triggers::{self, CartEvent, CartOp, CartState, Line, Names, Triggers};
+use crate::engine::triggers::{self, CartEvent, CartOp, CartState, Choice, Line, Names, Triggers};
 
 /// Weights of what shoppers do for their affinities.
 const VIEW_WEIGHT: f32 = 1.0;
@@ -50,7 +50,7 @@ impl Step<'_> {
                 triggers.on_event(user, cart, cart_event, self.late, self.watermark);
             }
             if let Some(details) = &self.event.details {
-                profile.set_consent(details.consent);
+                self.choose(user, details.consent, profile, triggers);
             }
             touched
         });
@@ -59,6 +59,17 @@ impl Step<'_> {
         }
         self.popularize(&bought, state);
         (touched == Touched::Began).then_some(user)
+    }
+
+    /// What the shopper allows from here on, in event time.
+    fn choose(self, user: u32, consent: Consent, profile: &mut Profile, triggers: &mut Triggers) {
+        let full = profile
+            .permissions
+            .learn(consent, self.at, triggers.settled());
+        triggers.note_choice(full);
+        if consent.marketing == Some(false) {
+            triggers.on_refusal(user, &mut profile.cart, self.at, self.watermark);
+        }
     }
 
     /// The item's number; what the event says of it is kept if the catalog knows nothing better.
@@ -336,10 +347,11 @@ impl triggers::Shoppers for Shoppers<'_> {
     fn with_cart<R>(
         &mut self,
         user: u32,
-        f: impl FnOnce(&mut CartState, Option<bool>) -> R,
+        time: Millis,
+        f: impl FnOnce(&mut CartState, Option<Choice>) -> R,
     ) -> Option<R> {
         Some(self.0.profiles.change(user, |profile| {
-            let marketing = profile.consent().marketing;
+            let marketing = profile.permissions.marketing_as_of(time);
             f(&mut profile.cart, marketing)
         }))
     }

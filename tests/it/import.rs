@@ -150,6 +150,59 @@ fn a_file_is_imported_and_every_line_accounted_for() {
 }
 
 #[test]
+fn without_a_server_a_directory_is_filled_for_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let file = dir.path().join("events.jsonl");
+    let lines = [
+        view("ann", "a", START_MS),
+        view("ann", "b", START_MS + 2_000),
+        view("bob", "a", START_MS + 1_000),
+        "no json".to_owned(),
+        view("bob", "c", START_MS - 60 * DAY_MS),
+    ];
+    fs::write(&file, lines.join("\n")).unwrap();
+    let import = |more: &[&str]| {
+        let mut command = Command::new(IMPULSE);
+        command
+            .args(["import", "--output", "json", "--format", "jsonl"])
+            .arg("--data-dir")
+            .arg(&state)
+            .arg(&file)
+            .args(more);
+        command.output().unwrap()
+    };
+    let first = import(&[]);
+    assert!(first.status.success());
+    let said = summary(&first);
+    assert_eq!(
+        (&said["accepted"], &said["duplicates"], &said["sorted"]),
+        (&4.into(), &0.into(), &true.into())
+    );
+    assert_eq!(said["rejectedByReason"]["malformed_json"], 1);
+    let again = summary(&import(&["--skip", "1"]));
+    assert_eq!(
+        (&again["accepted"], &again["duplicates"]),
+        (&0.into(), &3.into())
+    );
+    assert_eq!(
+        import(&["--to", "grpc://127.0.0.1:1"]).status.code(),
+        Some(2)
+    );
+
+    let served = Served::start(&state, "127.0.0.1:0");
+    let started = &served.process.started;
+    let position = |of: &Value| of["position"].as_u64().unwrap();
+    assert!(position(started) >= position(&said), "{started}");
+    assert_eq!(started["snapshot"], started["position"], "a last snapshot");
+    assert_eq!((served.events_of("ann"), served.events_of("bob")), (2, 2));
+    let locked = import(&[]);
+    assert_eq!(locked.status.code(), Some(69));
+    let why = String::from_utf8_lossy(&locked.stderr);
+    assert!(why.contains("state"), "{why}");
+}
+
+#[test]
 fn refused_messages_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(&dir.path().join("state"), "127.0.0.1:0");

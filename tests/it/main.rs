@@ -17,6 +17,7 @@ mod demo;
 mod evaluate;
 mod golden;
 mod grpc;
+mod hostile_items;
 mod http;
 mod import;
 mod kill;

@@ -54,6 +54,11 @@ impl Process {
         )
     }
 
+    /// Its number in the system.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// kill -9, and waits for the end.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("a child can be killed");

@@ -10,6 +10,7 @@ use crate::domain::{Event, EventKind, Id, Input, Millis};
 use crate::pipeline::{Batch, Entry, Ingest, Origin, Refused};
 use crate::shop::Traffic;
 
+use super::stragglers::Stragglers;
 use super::tally::Tally;
 
 /// How often the visitors act, at least.
@@ -44,6 +45,7 @@ pub(super) enum Word {
 /// The visitors, and where they send what they do.
 pub(super) struct Crowd {
     pub(super) traffic: Traffic,
+    pub(super) stragglers: Stragglers,
     pub(super) clock: Clock,
     pub(super) ingest: Ingest,
     pub(super) questions: mpsc::Sender<Question>,
@@ -104,6 +106,11 @@ impl Crowd {
     /// What the visitors do by themselves up to now; true if there is more.
     fn act(&mut self, now: Millis, events: &mut Vec<Event>, pages: &mut u64) -> bool {
         let room = events.len() + BATCH_EVENTS_MAX;
+        while events.len() < room
+            && let Some(event) = self.stragglers.next(now)
+        {
+            events.push(event);
+        }
         while self.traffic.next_at().is_some_and(|at| at <= now) {
             if events.len() >= room {
                 return true;
@@ -121,7 +128,7 @@ impl Crowd {
                     });
                 }
             }
-            events.push(event);
+            events.extend(self.stragglers.pass(event));
         }
         false
     }

@@ -1,5 +1,6 @@
-//! `impulse import`: feeds a server with the history in files.
+//! `impulse import`: feeds a server, or a data directory, with the history in files.
 
+mod offline;
 mod order;
 mod rejects;
 mod send;
@@ -20,15 +21,17 @@ use tokio::sync::mpsc;
 
 use crate::cli::client::Server;
 use crate::cli::exit::{self, Failure};
+use crate::cli::import::offline::Offline;
 use crate::cli::import::rejects::Rejects;
 use crate::cli::import::send::{Sender, Totals};
 use crate::cli::import::source::{CHUNKS_WAITING, Order, Source};
-use crate::cli::{Format as Shown, Output, serve, table};
+use crate::cli::{Format as Shown, Output, Settings, serve, table};
 use crate::clock::Stopwatch;
+use crate::config::Config;
 use crate::domain::{Id, Input};
 use crate::wire::datasets::Format;
 
-/// Feed a server with the history in files.
+/// Feed a server, or a data directory without one, with the history in files.
 ///
 /// Files are read in the order given, as one history. Events must reach the server in the order of time; files that
 /// are not in that order (`YooChoose` and OTTO go session by session) are sorted first, with at most 256 MiB of memory
@@ -36,7 +39,7 @@ use crate::wire::datasets::Format;
 /// the server recognises repeated events of the last 24 hours of event time, not of years.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  impulse import events.csv --format retailrocket\n  impulse import 2019-Oct.csv 2019-Nov.csv --format rees46 --rejects rejects.txt\n  impulse import - --format jsonl < events.jsonl"
+    after_help = "Examples:\n  impulse import events.csv --format retailrocket\n  impulse import 2019-Oct.csv 2019-Nov.csv --format rees46 --rejects rejects.txt\n  impulse import clicks.dat --format yoochoose --data-dir impulse-data\n  impulse import - --format jsonl < events.jsonl"
 )]
 pub(crate) struct Import {
     /// Files in the published layout; `.zst` is decompressed, `-` is standard input.
@@ -47,6 +50,11 @@ pub(crate) struct Import {
     layout: Format,
     #[command(flatten)]
     server: Server,
+    /// Write into this directory instead, which no server has open; made if it is not there.
+    #[arg(long, value_name = "DIR", conflicts_with = "address")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Leave out so many events at the beginning: to go on after an import that ended early.
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
@@ -96,7 +104,7 @@ async fn transfer(
     progress: &Progress,
 ) -> Result<Summary, Failure> {
     let watch = Stopwatch::start();
-    let mut sender = Sender::connect(&import.server, import.skip, Arc::clone(rejects)).await?;
+    let mut sink = Sink::open(import, Arc::clone(rejects)).await?;
     let checked = source.clone();
     let order = on_a_thread(move || checked.order()).await?;
     progress.reading(order);
@@ -110,18 +118,52 @@ async fn transfer(
         if let Some(Input::Event(event)) = inputs.last() {
             shopper = event.user.clone();
         }
-        sender.send(inputs).await?;
+        match &mut sink {
+            Sink::Server(sender) => sender.send(inputs).await?,
+            Sink::Directory(offline) => offline.send(inputs).await?,
+        }
     }
     reader
         .await
         .map_err(|error| Failure::new(exit::SOFTWARE, error))??;
-    sender.finish().await?;
     Ok(Summary {
-        totals: sender.totals,
+        totals: sink.finish().await?,
         order,
         seconds: watch.seconds(),
         shopper,
     })
+}
+
+/// Where the history goes.
+enum Sink {
+    Server(Box<Sender>),
+    Directory(Box<Offline>),
+}
+
+impl Sink {
+    async fn open(import: &Import, rejects: Arc<Mutex<Rejects>>) -> Result<Self, Failure> {
+        let Some(dir) = &import.data_dir else {
+            let sender = Sender::connect(&import.server, import.skip, rejects).await?;
+            return Ok(Self::Server(Box::new(sender)));
+        };
+        let config = Config::load(import.settings.config.as_deref(), |config| {
+            config.data.dir.clone_from(dir);
+        })
+        .map_err(|mistakes| Failure::new(exit::CONFIG, mistakes))?;
+        let skip = import.skip;
+        let offline = on_a_thread(move || Offline::open(&config, skip, rejects)).await?;
+        Ok(Self::Directory(Box::new(offline)))
+    }
+
+    async fn finish(self) -> Result<Totals, Failure> {
+        match self {
+            Self::Server(mut sender) => {
+                sender.finish().await?;
+                Ok(sender.totals)
+            }
+            Self::Directory(offline) => offline.finish().await,
+        }
+    }
 }
 
 async fn on_a_thread<T: Send + 'static>(
@@ -263,7 +305,9 @@ fn hint(
     if rejected > 0 && import.rejects.is_none() {
         writeln!(out, "to keep what was rejected, add: --rejects FILE")?;
     }
-    if !summary.shopper.is_empty() {
+    if let Some(dir) = &import.data_dir {
+        writeln!(out, "next: impulse serve --data-dir {}", dir.display())?;
+    } else if !summary.shopper.is_empty() {
         writeln!(out, "next: impulse recommend --user {}", summary.shopper)?;
     }
     Ok(())

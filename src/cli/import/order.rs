@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use crate::domain::{Input, Millis};
 use crate::wire::record;
 
-/// Memory for the inputs of one run, in bytes; what is more goes to disk.
+/// Memory for the inputs of one run and their index, in bytes; what is more goes to disk.
 const RUN_BYTES_MAX: usize = 256 << 20;
+const INDEX_ENTRY_BYTES: usize = size_of::<(Millis, Span)>();
 
 /// Takes inputs in any order. Inputs of one time keep the order in which they came.
 #[derive(Debug)]
@@ -65,7 +66,8 @@ impl Sorter {
         record::encode_input(input, &mut self.bytes);
         let end = self.bytes.len();
         self.index.push((time, Span { start, end }));
-        if end >= self.run_bytes_max {
+        // A list that grows may take twice the memory of what is in it.
+        if 2 * (end + INDEX_ENTRY_BYTES * self.index.len()) >= self.run_bytes_max {
             self.write_run()?;
         }
         Ok(())
@@ -96,16 +98,19 @@ impl Sorter {
         if self.index.is_empty() {
             return Ok(());
         }
-        self.index.sort_by_key(|(time, _)| *time);
+        // In place: a stable sort would take half of the index once more.
+        self.index
+            .sort_unstable_by_key(|(time, span)| (*time, span.start));
         let mut run = BufWriter::new(nameless_file(self.runs.len())?);
-        for (time, Span { start, end }) in self.index.drain(..) {
+        for (time, Span { start, end }) in std::mem::take(&mut self.index) {
             let input = self.bytes.get(start..end).unwrap_or_default();
             let length = u32::try_from(input.len()).map_err(io::Error::other)?;
             run.write_all(&time.0.to_le_bytes())?;
             run.write_all(&length.to_le_bytes())?;
             run.write_all(input)?;
         }
-        self.bytes.clear();
+        // Given back, for the next run may need the memory for the other list.
+        self.bytes = Vec::new();
         let mut file = run.into_inner()?;
         file.rewind()?;
         self.runs.push(file);
@@ -169,12 +174,27 @@ fn nameless_file(number: usize) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::Sorter;
+    use super::{Sorter, Span};
     use crate::domain::{Input, Millis};
 
     #[test]
+    fn neither_the_inputs_nor_their_index_outgrow_the_bound() {
+        const BOUND: usize = 1 << 20;
+        let mut sorter = Sorter::with_run_bytes_max(BOUND);
+        let mut most = 0;
+        for number in 0..200_000_usize {
+            let name = "n".repeat(if number % 100_000 < 60_000 { 1 } else { 200 });
+            let input = Input::ItemDelete(name.into());
+            sorter.push(Millis(0), &input).unwrap();
+            let index = sorter.index.capacity() * size_of::<(Millis, Span)>();
+            most = most.max(sorter.bytes.capacity() + index);
+        }
+        assert!(most <= BOUND + 1_024 && most > BOUND / 2, "{most}");
+    }
+
+    #[test]
     fn inputs_of_one_time_keep_their_order_over_many_runs() {
-        let mut sorter = Sorter::with_run_bytes_max(200);
+        let mut sorter = Sorter::with_run_bytes_max(1_000);
         let mut expected = Vec::new();
         for number in 0..500_u64 {
             let time = Millis((number * 7_919 % 20).cast_signed());

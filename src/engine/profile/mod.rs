@@ -2,6 +2,7 @@
 
 mod affinity;
 mod loyalty;
+mod permissions;
 mod store;
 mod view;
 
@@ -10,6 +11,7 @@ use thin_vec::ThinVec;
 
 pub(crate) use self::affinity::{Affinities, Subject};
 pub(crate) use self::loyalty::{Buyer, Population};
+pub(crate) use self::permissions::Permissions;
 pub(crate) use self::store::Profiles;
 use crate::domain::{Consent, Id, MINUTE_MS, Millis, Money};
 use crate::engine::codec::{self, Corrupt};
@@ -34,9 +36,9 @@ pub(crate) struct Profile {
     price_weight: f32,
     /// Where events of this visitor go since `identify`: the number of the user plus one; 0 for nowhere.
     pub(crate) alias: u32,
-    consent: u8,
     /// The snapshot this profile was last part of.
     epoch: u8,
+    pub(crate) permissions: Permissions,
     pub(crate) affinities: Affinities,
     pub(crate) viewed: ThinVec<u32>,
     pub(crate) cart: CartState,
@@ -62,7 +64,7 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 pub(crate) struct Purchases {
     pub(crate) orders: u32,
-    /// Refunds taken off; never negative.
+    /// Refunds taken off: below zero while a refund has overtaken its order.
     pub(crate) revenue: Money,
     pub(crate) last_order: Millis,
     /// Newest last, each item once.
@@ -132,24 +134,9 @@ impl Profile {
         self.purchases.get_or_insert_default()
     }
 
-    pub(crate) fn set_consent(&mut self, consent: Consent) {
-        for (shift, choice) in [(0, consent.personalization), (2, consent.marketing)] {
-            if let Some(yes) = choice {
-                self.consent &= !(0b11 << shift);
-                self.consent |= (0b10 | u8::from(yes)) << shift;
-            }
-        }
-    }
-
+    /// What the shopper allows now.
     pub(crate) fn consent(&self) -> Consent {
-        let choice = |shift: u8| {
-            let bits = self.consent >> shift;
-            (bits & 0b10 != 0).then_some(bits & 1 == 1)
-        };
-        Consent {
-            personalization: choice(0),
-            marketing: choice(2),
-        }
+        self.permissions.consent()
     }
 
     /// Ends the open session, and gives back what an idle shopper has no use for.
@@ -182,8 +169,8 @@ impl Profile {
         if let Some(theirs) = &other.purchases {
             self.purchases_mut().absorb(theirs);
         }
-        if self.consent == 0 {
-            self.consent = other.consent;
+        if self.permissions.is_empty() {
+            self.permissions = other.permissions.clone();
         }
     }
 
@@ -212,7 +199,8 @@ impl Profile {
                 THIN_HEADER + capacity * each
             }
         };
-        self.affinities.heap_bytes()
+        self.permissions.heap_bytes()
+            + self.affinities.heap_bytes()
             + thin(self.viewed.capacity(), 4)
             + self.cart.heap_bytes()
             + self.session.as_ref().map_or(0, |session| {
@@ -231,17 +219,21 @@ impl Profile {
         out.put_f32_le(self.price_quantiles);
         out.put_f32_le(self.price_weight);
         out.put_u32_le(self.alias);
-        out.put_u8(self.consent);
         self.affinities.encode(out);
         codec::put_ids(out, &self.viewed);
         self.cart.encode(out);
-        out.put_u8(u8::from(self.session.is_some()) | u8::from(self.purchases.is_some()) << 1);
+        out.put_u8(
+            u8::from(self.session.is_some())
+                | u8::from(self.purchases.is_some()) << 1
+                | u8::from(!self.permissions.is_empty()) << 2,
+        );
         if let Some(session) = &self.session {
             session.encode(out);
         }
         if let Some(purchases) = &self.purchases {
             purchases.encode(out);
         }
+        self.permissions.encode(out);
     }
 
     pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, Corrupt> {
@@ -253,8 +245,8 @@ impl Profile {
             price_quantiles: input.try_get_f32_le()?,
             price_weight: input.try_get_f32_le()?,
             alias: input.try_get_u32_le()?,
-            consent: input.try_get_u8()?,
             epoch: 0,
+            permissions: Permissions::default(),
             affinities: Affinities::decode(input)?,
             viewed: codec::get_ids(input)?,
             cart: CartState::decode(input)?,
@@ -267,6 +259,9 @@ impl Profile {
         }
         if parts & 2 != 0 {
             profile.purchases = Some(Box::new(Purchases::decode(input)?));
+        }
+        if parts & 4 != 0 {
+            profile.permissions = Permissions::decode(input)?;
         }
         Ok(profile)
     }
@@ -343,7 +338,7 @@ impl Purchases {
 
     /// Takes a refund off.
     pub(crate) fn refund(&mut self, amount: Money) {
-        self.revenue = (self.revenue - amount).max(Money::ZERO);
+        self.revenue -= amount;
     }
 
     fn absorb(&mut self, other: &Self) {
@@ -432,26 +427,23 @@ mod tests {
     }
 
     #[test]
-    fn consent_keeps_what_a_change_leaves_out() {
-        let mut profile = Profile::default();
-        let marketing = |choice| Consent {
-            marketing: choice,
-            ..Consent::default()
-        };
-        profile.set_consent(marketing(Some(true)));
-        profile.set_consent(Consent {
-            personalization: Some(false),
-            marketing: None,
-        });
-        assert_eq!(
-            profile.consent(),
-            Consent {
-                personalization: Some(false),
-                marketing: Some(true)
+    fn a_refund_may_come_before_its_order() {
+        let revenue = |refund_first: bool| {
+            let mut profile = Profile::default();
+            let purchases = profile.purchases_mut();
+            if refund_first {
+                purchases.refund(Money(5));
             }
-        );
-        profile.set_consent(marketing(Some(false)));
-        assert_eq!(profile.consent().marketing, Some(false));
+            purchases.buy(&[3], Money(7), Millis(5));
+            if !refund_first {
+                purchases.refund(Money(5));
+            }
+            profile.buyer().revenue
+        };
+        assert_eq!((revenue(true), revenue(false)), (Money(2), Money(2)));
+        let mut profile = Profile::default();
+        profile.purchases_mut().refund(Money(5));
+        assert_eq!(profile.buyer().revenue, Money::ZERO);
     }
 
     #[test]
@@ -461,6 +453,11 @@ mod tests {
         profile.see(3);
         profile.purchases_mut().buy(&[3, 4], Money(7), Millis(5));
         profile.learn_price(0.5);
+        let no = Consent {
+            personalization: Some(false),
+            marketing: None,
+        };
+        profile.permissions.learn(no, Millis(5), Millis(0));
         let mut bytes = Vec::new();
         profile.encode(&mut bytes);
         let mut input = bytes.as_slice();

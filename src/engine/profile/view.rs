@@ -1,6 +1,6 @@
 //! A shopper as readers see them.
 
-use crate::domain::{Affinity, CartView, Id, Millis, PriceBand, ProfileView, SessionView};
+use crate::domain::{Affinity, CartView, Id, Millis, Money, PriceBand, ProfileView, SessionView};
 use crate::engine::profile::loyalty::{self, Buyer};
 use crate::engine::profile::{Profile, Subject};
 use crate::engine::state::State;
@@ -17,7 +17,7 @@ impl Profile {
             .as_ref()
             .map_or_else(Buyer::default, |purchases| Buyer {
                 orders: purchases.orders,
-                revenue: purchases.revenue,
+                revenue: purchases.revenue.max(Money::ZERO),
             })
     }
 

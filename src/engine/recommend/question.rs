@@ -20,7 +20,7 @@ const HISTORY_HALF_LIFE_MS: f64 = 2.0 * DAY_MS as f64;
 /// All of it has one age, which beyond this many half-lives changes nothing but the risk of rounding to zero.
 const HISTORY_HALF_LIVES_MAX: f64 = 20.0;
 
-/// Why an item must not be shown; the first that applies is the one that is told.
+/// Why an item must not be shown, the strongest reason first: of several that apply it is the one that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hidden {
     /// The caller does not want it.
@@ -142,11 +142,15 @@ impl Question {
         self.hidden.get(place).map(|(_, why)| *why)
     }
 
-    /// Lets everything be shown but what the caller does not want; whether that is more than before.
+    /// Lets what is hidden for the mildest of the reasons be shown: first what was seen, then what was bought, at last
+    /// what is in the cart, but never what the caller does not want. Whether that is more than before.
     pub(super) fn reveal(&mut self) -> bool {
-        let before = self.hidden.len();
-        self.hidden.retain(|(_, why)| *why == Hidden::Excluded);
-        self.hidden.len() < before
+        let mildest = self.hidden.iter().map(|(_, why)| *why).max();
+        let Some(mildest) = mildest.filter(|why| *why != Hidden::Excluded) else {
+            return false;
+        };
+        self.hidden.retain(|(_, why)| *why != mildest);
+        true
     }
 
     fn clear(&mut self, at: Millis) {
@@ -292,6 +296,28 @@ mod tests {
             "{found:?}"
         );
         assert!(!found.contains(&"c".to_owned()));
+    }
+
+    #[test]
+    fn what_is_hidden_comes_back_step_by_step_when_nothing_else_is_left() {
+        let mut shop = Shop::new();
+        for item in ["carted", "bought", "seen"] {
+            shop.item(item, &[], "", 1.0);
+        }
+        shop.buy("ann", &["bought"]);
+        shop.add_to_cart("ann", "carted");
+        shop.view("ann", "seen");
+        let asked = query("home", "ann");
+        assert_eq!(shop.ids(&asked), ["seen"]);
+        shop.delete("seen");
+        assert_eq!(shop.ids(&asked), ["bought"]);
+        shop.delete("bought");
+        assert_eq!(shop.ids(&asked), ["carted"]);
+        let excluded = Query {
+            exclude_items: ids(&["carted"]),
+            ..asked
+        };
+        assert_eq!(shop.ids(&excluded), Vec::<String>::new());
     }
 
     #[test]

@@ -61,8 +61,9 @@ impl Workspace {
         if !draft.is_full() {
             recommenders::scan(question, state, draft);
         }
-        // Something seen or bought before is better than nothing; what the caller excludes is not.
-        if draft.is_empty() && question.reveal() {
+        // Something seen or bought before is better than nothing, and so is the cart if there is nothing else; what the
+        // caller excludes is not.
+        while draft.is_empty() && question.reveal() {
             recommenders::scan(question, state, draft);
         }
         draft.sort();

@@ -24,6 +24,7 @@ pub(super) fn put_shopping(out: &mut Vec<u8>, shopping: &Shopping) {
         put_id(out, &fired.id);
         put_millis(out, fired.opened);
         put_millis(out, fired.deadline);
+        put_millis(out, fired.allowed);
         put_millis(out, fired.watermark);
         put_contents(out, &fired.contents);
     }
@@ -42,6 +43,7 @@ pub(super) fn get_shopping(input: &mut &[u8]) -> Result<Shopping, TryGetError> {
                 id: get_id(input)?,
                 opened: get_millis(input)?,
                 deadline: get_millis(input)?,
+                allowed: get_millis(input)?,
                 watermark: get_millis(input)?,
                 contents: get_contents(input)?,
             })

@@ -54,6 +54,8 @@ pub(super) struct Fired {
     pub(super) id: Id,
     pub(super) opened: Millis,
     pub(super) deadline: Millis,
+    /// When the shopper chose to allow it; [`Millis::MIN`] if never asked.
+    pub(super) allowed: Millis,
     /// The watermark at which it fired.
     pub(super) watermark: Millis,
     /// The cart at the deadline.

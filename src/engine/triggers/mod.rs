@@ -4,12 +4,14 @@
 //! of event time; so the outcome does not depend on the order of arrival, as long as events are less out of order than
 //! the watermark allows. An episode fires at the first step whose watermark is at or past its deadline.
 //!
-//! Consent is asked when an episode would fire, as it is known then: a refusal counts from its arrival.
+//! An episode fires by the consent that was in force at its deadline, in event time like all else: a refusal that
+//! arrives after the firing, within the grace, but was made before the deadline takes the episode back.
 //!
 //! The caller's part: [`Triggers::on_event`] for each cart event, then [`Triggers::advance`] once for each record of
 //! whatever kind. Nothing here reads a clock, and no hash map is walked.
 
 mod cart;
+mod consent;
 mod episode;
 mod rule;
 mod state;
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{EpisodeView, Id, Millis, Position, Seq, Trigger, TriggerKind};
 
 pub use self::cart::{CartEvent, CartOp, Line};
+pub use self::consent::{Choice, Choices};
 pub use self::episode::trigger_id;
 pub use self::rule::{CartAbandonment, RuleError, Rules};
 pub use self::state::CartState;
@@ -92,7 +95,7 @@ impl Default for Config {
 pub struct Counts {
     /// Lines that did not fit into a cart.
     pub lines_refused: u64,
-    /// Cart events that took effect early because too many waited.
+    /// Cart events that took effect early because too many waited, and choices forgotten early for the same reason.
     pub pending_forced: u64,
     /// Cart events that came too late to change the cart.
     pub late_ignored: u64,
@@ -113,12 +116,13 @@ pub trait Names {
 
 /// The shoppers, as [`Triggers::advance`] needs them.
 pub trait Shoppers: Names {
-    /// Calls `f` with a shopper's cart and marketing consent (`None`: never asked); `None` if there is no such shopper.
-    /// `f` reaches for no other shopper.
+    /// Calls `f` with a shopper's cart and the choice about messages in force at `time` (`None`: never asked); `None`
+    /// if there is no such shopper. `f` reaches for no other shopper.
     fn with_cart<R>(
         &mut self,
         user: u32,
-        f: impl FnOnce(&mut CartState, Option<bool>) -> R,
+        time: Millis,
+        f: impl FnOnce(&mut CartState, Option<Choice>) -> R,
     ) -> Option<R>;
 }
 
@@ -190,6 +194,37 @@ impl Triggers {
         let rule = self.rules.cart_abandonment();
         self.timers.follow(user, cart, before, rule, self.grace_ms);
         matters
+    }
+
+    /// A shopper refused messages at `made`: what fired although it was refused is taken back. The cart is that of
+    /// [`Triggers::on_event`]; [`Triggers::advance`] must follow before the next record.
+    pub fn on_refusal(&mut self, user: u32, cart: &mut CartState, made: Millis, watermark: Millis) {
+        let before = cart.due(self.grace_ms);
+        let Some(shopping) = cart.shopping() else {
+            return;
+        };
+        let mut terms = Terms {
+            rule: self.rules.cart_abandonment(),
+            config: &self.config,
+            grace_ms: self.grace_ms,
+            counts: &mut self.counts,
+            drafts: &mut self.drafts,
+            user,
+            watermark,
+        };
+        shopping.refuse(made, &mut terms);
+        let rule = self.rules.cart_abandonment();
+        self.timers.follow(user, cart, before, rule, self.grace_ms);
+    }
+
+    /// Counts a choice that may be asked for and had to be forgotten, if that was so.
+    pub fn note_choice(&mut self, forgotten: bool) {
+        self.counts.pending_forced += u64::from(forgotten);
+    }
+
+    /// Nothing before this event time will be asked for any more.
+    pub fn settled(&self) -> Millis {
+        self.cleared
     }
 
     /// Does everything that is due at `watermark`, in the order of event time, then of the shoppers' ids. The records
@@ -315,7 +350,8 @@ impl Triggers {
                 watermark,
             };
             let timers = &mut self.timers;
-            shoppers.with_cart(user, |cart, marketing| {
+            // An episode opened so late that its deadline has passed already goes by what holds now.
+            shoppers.with_cart(user, time.max(self.cleared), |cart, marketing| {
                 cart.settle(time, marketing, &mut terms);
                 timers.follow(user, cart, None, terms.rule, terms.grace_ms);
             });

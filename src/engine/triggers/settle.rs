@@ -12,6 +12,7 @@
 use crate::domain::{Id, Millis, TriggerKind, TriggerReason};
 
 use super::cart::{CartEvent, CartOp, Contents};
+use super::consent::Choice;
 use super::episode::{Episode, Fired, Phase};
 use super::rule::CartAbandonment;
 use super::state::{CartState, Shopping, episode_hash};
@@ -72,7 +73,12 @@ impl CartState {
     }
 
     /// Does everything that is due at `time`, before which nothing is due any more.
-    pub(super) fn settle(&mut self, time: Millis, marketing: Option<bool>, terms: &mut Terms<'_>) {
+    pub(super) fn settle(
+        &mut self,
+        time: Millis,
+        marketing: Option<Choice>,
+        terms: &mut Terms<'_>,
+    ) {
         let Some(shopping) = self.shopping() else {
             return;
         };
@@ -172,7 +178,7 @@ impl Shopping {
     }
 
     /// Ends the wait of an episode whose deadline is `time`.
-    fn reach_deadline(&mut self, time: Millis, marketing: Option<bool>, terms: &mut Terms<'_>) {
+    fn reach_deadline(&mut self, time: Millis, marketing: Option<Choice>, terms: &mut Terms<'_>) {
         let Some(episode) = &mut self.cart.episode else {
             return;
         };
@@ -183,7 +189,7 @@ impl Shopping {
         let Some(rule) = terms.rule else { return };
         let (kind, reason) = if terms.watermark > episode.deadline + rule.expires_after_ms {
             (TriggerKind::Expired, TriggerReason::Stale)
-        } else if marketing == Some(false) {
+        } else if marketing.is_some_and(|choice| !choice.allowed) {
             (TriggerKind::Suppressed, TriggerReason::NoConsent)
         } else if self.cart.contents.value() < rule.minimum_value {
             episode.phase = Phase::BelowMinimum;
@@ -193,6 +199,7 @@ impl Shopping {
                 id: episode.id.clone(),
                 opened: episode.opened,
                 deadline: episode.deadline,
+                allowed: marketing.map_or(Millis::MIN, |choice| choice.made),
                 watermark: terms.watermark,
                 contents: self.cart.contents.clone(),
             });

@@ -293,6 +293,7 @@ mod tests {
             id: Id::from("e0"),
             opened: Millis(1),
             deadline: Millis(2),
+            allowed: Millis::MIN,
             watermark: Millis(3),
             contents: shopping.cart.contents.clone(),
         });

@@ -9,8 +9,8 @@ use crate::server::Error;
 use crate::server::service::Context;
 use crate::wire::{BATCH_MAX, item, proto};
 
-use super::answer;
 use super::stubs::catalog_service_server::CatalogService;
+use super::{answer, raw};
 
 /// The service.
 pub(super) struct Catalog(pub(super) Arc<Context>);
@@ -19,13 +19,17 @@ pub(super) struct Catalog(pub(super) Arc<Context>);
 impl CatalogService for Catalog {
     async fn upsert_items(
         &self,
-        request: Request<proto::UpsertItemsRequest>,
+        request: Request<raw::Batch>,
     ) -> Result<Response<proto::UpsertItemsResponse>, Status> {
-        let items = request.into_inner().items;
-        if items.len() > BATCH_MAX {
-            return Err(Error::too_many("items", items.len(), BATCH_MAX).into());
+        let batch = request.into_inner();
+        if batch.count() > BATCH_MAX {
+            return Err(Error::too_many("items", batch.count(), BATCH_MAX).into());
         }
-        let patches = items.into_iter().map(item::from_proto).collect();
+        let patches = batch
+            .entries
+            .iter()
+            .map(|bytes| item::decode(bytes))
+            .collect();
         Ok(answer(self.0.upsert_items(Origin::Grpc, patches).await?))
     }
 

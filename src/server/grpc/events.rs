@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use parking_lot::Mutex;
-use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::Input;
@@ -30,11 +29,11 @@ pub(super) struct Events(pub(super) Arc<Context>);
 impl EventService for Events {
     async fn record_events(
         &self,
-        request: Request<raw::RecordEventsRequest>,
+        request: Request<raw::Batch>,
     ) -> Result<Response<proto::RecordEventsResponse>, Status> {
-        let events = request.into_inner().events;
-        check_count(&events)?;
-        let (entries, ids) = entries(events);
+        let batch = request.into_inner();
+        check_count(&batch)?;
+        let (entries, ids) = entries(batch.entries);
         let receipt = self.0.record(Origin::Grpc, entries).await?;
         let results = ids
             .into_iter()
@@ -53,7 +52,7 @@ impl EventService for Events {
 
     async fn stream_events(
         &self,
-        request: Request<Streaming<raw::StreamEventsRequest>>,
+        request: Request<Streaming<raw::Batch>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         self.0.health.admit()?;
         let in_flight_max = self.0.config.stream_batches_max;
@@ -83,15 +82,15 @@ impl EventStream {
     async fn record(
         &self,
         number: u64,
-        batch: raw::StreamEventsRequest,
+        batch: raw::Batch,
     ) -> Result<proto::StreamEventsResponse, Status> {
-        check_count(&batch.events)?;
+        check_count(&batch)?;
         if batch.historical {
             self.hold
                 .lock()
                 .get_or_insert_with(|| self.context.ingest.hold_idle());
         }
-        let (entries, ids) = entries(batch.events);
+        let (entries, ids) = entries(batch.entries);
         let batch = Batch {
             origin: Origin::Grpc,
             historical: batch.historical,
@@ -129,9 +128,9 @@ impl EventStream {
 
 /// The batches of a stream; one that cannot be decoded, or the end of the server, ends it with an error.
 fn batches(
-    incoming: Streaming<raw::StreamEventsRequest>,
+    incoming: Streaming<raw::Batch>,
     context: &Arc<Context>,
-) -> impl Stream<Item = Result<raw::StreamEventsRequest, Status>> + Send + use<> {
+) -> impl Stream<Item = Result<raw::Batch, Status>> + Send + use<> {
     let begin = Some((incoming, context.stop.clone()));
     let context = Arc::clone(context);
     futures::stream::unfold(begin, move |state| {
@@ -175,18 +174,16 @@ fn entries(events: Vec<Bytes>) -> (Vec<Entry>, Vec<String>) {
         ids.push(match &read.content {
             Ok(Input::Event(event)) => event.id.to_string(),
             // An event with a wrong value still has an id, and its sender looks for it.
-            Ok(_) | Err(_) => proto::Event::decode(bytes)
-                .map(|event| event.event_id)
-                .unwrap_or_default(),
+            Ok(_) | Err(_) => event::id_of(&bytes).to_owned(),
         });
         entries.push(read);
     }
     (entries, ids)
 }
 
-fn check_count(events: &[Bytes]) -> Result<(), Error> {
-    if events.len() > BATCH_MAX {
-        return Err(Error::too_many("events", events.len(), BATCH_MAX));
+fn check_count(batch: &raw::Batch) -> Result<(), Error> {
+    if batch.count() > BATCH_MAX {
+        return Err(Error::too_many("events", batch.count(), BATCH_MAX));
     }
     Ok(())
 }

@@ -92,7 +92,7 @@ pub(crate) fn carts(journal: &Journal, rule: &CartRule) -> Carts {
         let Some(event) = accepted.event() else {
             continue;
         };
-        if !matters(event) {
+        if !matters(event) && marketing(event).is_none() {
             continue;
         }
         let place = match accepted.watermark_before {
@@ -194,6 +194,8 @@ enum State {
 #[derive(Clone, Debug)]
 struct Fired {
     episode: Episode,
+    /// When the shopper chose to allow it, if ever asked.
+    allowed: Option<Millis>,
     watermark: Millis,
     cart: Vec<LineItem>,
 }
@@ -247,6 +249,16 @@ impl<'a> Walk<'a> {
         if deadline.is_some_and(|deadline| step.place.is_after(deadline)) {
             self.fall_due();
         }
+        if matters(step.event) {
+            self.cart_step(step, position);
+        }
+        if marketing(step.event) == Some(false) {
+            self.refused(step, position);
+        }
+    }
+
+    /// Passes an event that a cart or its episode depends on.
+    fn cart_step(&mut self, step: &Step<'_>, position: usize) {
         self.last = position;
         if matches!(step.place, Place::Overdue(..)) {
             self.unspecified |= step.time < self.removed;
@@ -344,6 +356,30 @@ impl<'a> Walk<'a> {
         );
     }
 
+    /// A refusal takes back, within the grace, what fired although it was in force at the deadline.
+    fn refused(&mut self, step: &Step<'_>, position: usize) {
+        let now = self.watermark_at(position - 1);
+        let grace_ms = self.journal.times.grace_ms;
+        let (back, kept) = std::mem::take(&mut self.fired)
+            .into_iter()
+            .partition(|fired| {
+                step.time <= fired.episode.deadline
+                    && fired.allowed.is_none_or(|allowed| step.time >= allowed)
+                    && now.since(fired.watermark) <= grace_ms
+            });
+        self.fired = kept;
+        let back: Vec<Fired> = back;
+        for fired in back {
+            self.make(
+                &fired.episode,
+                position,
+                TriggerKind::Cancel,
+                TriggerReason::NoConsent,
+                fired.cart,
+            );
+        }
+    }
+
     /// The end of the journal: what is due by its watermark falls due.
     fn finish(&mut self) {
         let deadline = self.episode.as_ref().map(|episode| episode.deadline);
@@ -387,9 +423,10 @@ impl<'a> Walk<'a> {
             let position = self.reached(episode.deadline).unwrap().max(self.last);
             let fired = self.watermark_at(position);
             let expires = episode.deadline + self.rule.expires_after_ms;
+            let choice = self.marketing_at(position, episode.deadline);
             let (state, kind, reason) = if fired > expires {
                 (State::Over, TriggerKind::Expired, TriggerReason::Stale)
-            } else if self.marketing_at(position) == Some(false) {
+            } else if choice.is_some_and(|(_, allowed)| !allowed) {
                 (
                     State::Over,
                     TriggerKind::Suppressed,
@@ -404,6 +441,7 @@ impl<'a> Walk<'a> {
             } else {
                 self.fired.push(Fired {
                     episode: episode.clone(),
+                    allowed: choice.map(|(made, _)| made),
                     watermark: fired,
                     cart: self.cart.clone(),
                 });
@@ -460,18 +498,19 @@ impl<'a> Walk<'a> {
         Some(index + 1)
     }
 
-    /// What the shopper allows as far as the log tells up to a position: nobody is written to whose refusal is known,
-    /// even if it is younger than the deadline. Of two choices the later made counts, not the later told.
-    fn marketing_at(&self, position: usize) -> Option<bool> {
+    /// What the shopper allowed at a deadline, and since when, as far as the log tells up to the position at which it
+    /// is reached. Of two choices the later made counts, not the later told; of two of one moment the refusal. An
+    /// episode that was opened after its deadline had passed goes by what was known of the time until then.
+    fn marketing_at(&self, position: usize, deadline: Millis) -> Option<(Millis, bool)> {
+        let until = deadline.max(self.watermark_at(position - 1));
         let known = self.journal.accepted[..position]
             .iter()
+            .filter(|accepted| accepted.time <= until)
             .filter_map(|accepted| {
                 let event = accepted.event().filter(|event| event.user == self.user)?;
-                Some((accepted.time, event.details.as_ref()?.consent.marketing?))
+                Some((accepted.time, marketing(event)?))
             });
-        known
-            .max_by_key(|(time, _)| *time)
-            .map(|(_, allowed)| allowed)
+        known.max_by_key(|(time, allowed)| (*time, !allowed))
     }
 
     fn watermark_at(&self, position: usize) -> Millis {
@@ -494,6 +533,11 @@ fn takes_away(event: &Event) -> bool {
             .is_none_or(|details| details.lines.is_empty()),
         _ => false,
     }
+}
+
+/// What the event says about messages.
+fn marketing(event: &Event) -> Option<bool> {
+    event.details.as_ref()?.consent.marketing
 }
 
 /// Whether a cart or its episode depends on the event.

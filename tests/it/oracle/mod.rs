@@ -152,3 +152,8 @@ fn order_of_arrival_within_the_bound_changes_no_trigger() {
 fn every_mutant_is_caught() {
     mutants::all_are_caught();
 }
+
+#[test]
+fn every_misread_question_is_caught() {
+    mutants::all_misread_questions_are_caught();
+}

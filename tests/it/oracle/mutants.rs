@@ -1,10 +1,12 @@
 //! Known bugs put in on purpose: each must be caught by the comparison it is named with.
 
 use impulse::domain::{
-    Event, EventKind, Id, Input, MINUTE_MS, Millis, Outcome, Record, TimeRule, Trigger, TriggerKind,
+    Consent, Event, EventKind, Id, Input, MINUTE_MS, Millis, Outcome, Query, Record, TimeRule,
+    Trigger, TriggerKind, TriggerReason,
 };
 use impulse::engine::View;
 
+use super::answers::keep_their_promises_as_read;
 use super::carts::CartRule;
 use super::compare::agree;
 use super::streams::{Plan, stream};
@@ -46,11 +48,19 @@ enum Bug {
     SkewBelieved,
     /// A cart view does not reset the timer.
     CartViewsIgnored,
+    /// Nobody is asked whether messages are welcome.
+    ConsentIgnored,
+    /// A choice counts from its arrival.
+    ConsentByArrival,
+    /// What fired against a refusal is never taken back.
+    RefusalTooLate,
+    /// Refunds are not taken off.
+    RefundsIgnored,
 }
 
 impl Bug {
     /// Every bug.
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 19] = [
         Self::IdleAdvanceWithLag,
         Self::ClockInTriggerId,
         Self::DuplicatesForgotten,
@@ -66,6 +76,10 @@ impl Bug {
         Self::BoundForgotten,
         Self::SkewBelieved,
         Self::CartViewsIgnored,
+        Self::ConsentIgnored,
+        Self::ConsentByArrival,
+        Self::RefusalTooLate,
+        Self::RefundsIgnored,
     ];
 }
 
@@ -114,6 +128,7 @@ impl Bent {
             Bug::PurchasesIgnored => Some(EventKind::Purchase),
             Bug::RemovalsIgnored => Some(EventKind::RemoveFromCart),
             Bug::CartViewsIgnored => Some(EventKind::CartView),
+            Bug::RefundsIgnored => Some(EventKind::Refund),
             _ => None,
         };
         if ignored == Some(event.kind) {
@@ -125,7 +140,18 @@ impl Bent {
             }
             Bug::QuantityIgnored => event.quantity = 1,
             Bug::SkewBelieved => event.created = event.created.map(|created| created + MINUTE_MS),
-            Bug::ArrivalOrder => {
+            Bug::ConsentIgnored => {
+                if let Some(details) = &mut event.details {
+                    details.consent = Consent::default();
+                }
+            }
+            Bug::ArrivalOrder | Bug::ConsentByArrival => {
+                let consent = event.details.as_ref().map(|details| details.consent);
+                let chooses = consent.is_some_and(|consent| consent != Consent::default());
+                if self.bug == Bug::ConsentByArrival && !chooses {
+                    self.newest = self.newest.max(event.created.unwrap_or(Millis::MIN));
+                    return;
+                }
                 if let (Some(created), None) = (event.created, event.sent) {
                     self.newest = self.newest.max(created);
                     event.created = Some(self.newest);
@@ -141,6 +167,12 @@ impl Bent {
             let fire = trigger.kind == TriggerKind::Fire;
             match self.bug {
                 Bug::EpisodeEvicted if fire => continue,
+                Bug::RefusalTooLate
+                    if trigger.kind == TriggerKind::Cancel
+                        && trigger.reason == TriggerReason::NoConsent =>
+                {
+                    continue;
+                }
                 Bug::CancelForgotten if trigger.kind == TriggerKind::Cancel => continue,
                 Bug::ClockInTriggerId => {
                     trigger.id.0[0] ^= record.received.0.to_le_bytes()[0];
@@ -222,4 +254,39 @@ fn caught(bug: Bug) -> (u64, String) {
         }
     }
     panic!("{bug:?} is not caught by {SEEDS_MAX} streams");
+}
+
+/// A way to read a question wrong.
+type Misreading = fn(&Query) -> Query;
+
+/// Questions read wrong on purpose: the answers to them must be caught.
+pub(crate) fn all_misread_questions_are_caught() {
+    let misreadings: [(&str, Misreading); 4] = [
+        ("the cart is shown like anything else", |query| Query {
+            placement: "next_item".into(),
+            ..query.clone()
+        }),
+        ("a cart that the caller keeps is forgotten", |query| Query {
+            cart_items: Vec::new(),
+            ..query.clone()
+        }),
+        ("the shopper's own cart is forgotten", |query| Query {
+            user: Id::default(),
+            ..query.clone()
+        }),
+        ("what is excluded is shown", |query| Query {
+            exclude_items: Vec::new(),
+            ..query.clone()
+        }),
+    ];
+    for (what, read) in misreadings {
+        let caught = (1..=SEEDS_MAX).find(|&seed| {
+            let records = stream(seed, Plan::overdue);
+            keep_their_promises_as_read(seed, &records, read).is_err()
+        });
+        assert!(
+            caught.is_some(),
+            "not caught by {SEEDS_MAX} streams: {what}"
+        );
+    }
 }

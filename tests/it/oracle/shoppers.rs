@@ -15,7 +15,6 @@ const LISTED_MAX: usize = 50;
 pub(crate) struct Shopper {
     /// Accepted events.
     pub(crate) events: u64,
-    pub(crate) refunded: bool,
     /// Sessions.
     pub(crate) sessions: u32,
     /// Items of the last session, oldest first, with repeats.
@@ -120,23 +119,24 @@ fn totals(journal: &Journal, events: &[(usize, &Accepted)]) -> Shopper {
         };
         match event.kind {
             EventKind::Purchase => shopper.revenue += amount(journal, *index, event),
-            EventKind::Refund => {
-                shopper.refunded = true;
-                shopper.revenue -= amount(journal, *index, event);
-            }
+            EventKind::Refund => shopper.revenue -= amount(journal, *index, event),
             _ => {}
         }
     }
-    let mut timed: Vec<_> = events.to_vec();
-    timed.sort_by_key(|(index, accepted)| (accepted.time, *index));
-    for (_, accepted) in timed {
-        if let Some(details) = &accepted.event().unwrap().details {
-            let consent = &mut shopper.consent;
-            consent.marketing = details.consent.marketing.or(consent.marketing);
-            consent.personalization = details.consent.personalization.or(consent.personalization);
-        }
-    }
+    shopper.consent = Consent {
+        personalization: choice(events, |consent| consent.personalization),
+        marketing: choice(events, |consent| consent.marketing),
+    };
     shopper
+}
+
+/// The choice made last; of two of one moment the refusal.
+fn choice(events: &[(usize, &Accepted)], of: impl Fn(&Consent) -> Option<bool>) -> Option<bool> {
+    let choices = events.iter().filter_map(|(_, accepted)| {
+        let details = accepted.event()?.details.as_ref()?;
+        Some((accepted.time, !of(&details.consent)?))
+    });
+    choices.max().map(|(_, refused)| !refused)
 }
 
 /// Each once, newest first, of a list that is oldest first.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use impulse::domain::{
     Consent, DAY_MS, Event, EventDetails, EventKind, HOUR_MS, Id, Input, ItemPatch, LineItem,
-    MINUTE_MS, Millis, Money, Record, SECOND_MS, TimeRule,
+    MINUTE_MS, Millis, Money, Record, SECOND_MS,
 };
 
 use super::journal::{Journal, Verdict};
@@ -58,8 +58,7 @@ impl Plan {
             steady_ticks: random.percent(85),
             nameless: random.percent(15),
             odd: random.percent(15),
-            // Consent counts from its arrival, not from its event time, which the model does not follow.
-            consent: false,
+            consent: true,
             catalog: random.percent(70),
             rushed: false,
             hot_items_percent: 0,
@@ -70,8 +69,15 @@ impl Plan {
 
     /// As [`Plan::timely`], with events that come late or far too late.
     pub(crate) fn overdue(random: &mut Random) -> Self {
+        // Some streams are all about carts, or what hangs on the order of several late events would never be seen.
+        let kinds = if random.percent(30) {
+            cart_kinds()
+        } else {
+            every_kind()
+        };
         Self {
             overdue: true,
+            kinds,
             ..Self::timely(random)
         }
     }
@@ -126,7 +132,7 @@ fn cart_kinds() -> Vec<(u64, EventKind)> {
         (4, EventKind::CartUpdate),
         (4, EventKind::CheckoutStart),
         (5, EventKind::Purchase),
-        (2, EventKind::ConsentChange),
+        (8, EventKind::ConsentChange),
     ]
 }
 
@@ -312,13 +318,9 @@ impl Shop {
         let Input::Event(event) = &record.input else {
             return true;
         };
-        let Verdict::Applied { time, rule, .. } = self.journal.judge(record) else {
+        let Verdict::Applied { time, .. } = self.journal.judge(record) else {
             return true;
         };
-        // A choice moved back to the last tick would count as older than one that really was.
-        if event.kind == EventKind::ConsentChange && rule == TimeRule::ClockSkew {
-            return false;
-        }
         let ahead = self
             .journal
             .watermark()
@@ -463,8 +465,8 @@ impl Shop {
             }
             EventKind::ConsentChange if self.plan.consent => {
                 details.consent = Consent {
-                    personalization: None,
-                    marketing: Some(self.random.percent(60)),
+                    personalization: self.random.percent(30).then(|| self.random.percent(60)),
+                    marketing: self.random.percent(90).then(|| self.random.percent(60)),
                 };
             }
             EventKind::SearchQuery => details.query = "shoes".into(),
@@ -482,6 +484,10 @@ impl Shop {
             | EventKind::RecommendationClick
             | EventKind::TriggerDelivered
             | EventKind::ConsentChange => {}
+        }
+        // Trackers send what holds with whatever else they send.
+        if self.plan.consent && self.random.percent(2) {
+            details.consent.marketing = Some(self.random.percent(60));
         }
         let told = (0..self.plan.items).find(|item| item_id(*item) == event.item);
         if let Some(item) = told.filter(|_| !self.plan.catalog) {
@@ -532,7 +538,7 @@ pub(crate) fn is_timely(records: &[Record]) -> bool {
     let mut taken = BTreeSet::new();
     for record in records {
         let verdict = journal.judge(record);
-        let Verdict::Applied { time, rule, .. } = verdict else {
+        let Verdict::Applied { time, .. } = verdict else {
             continue;
         };
         if let Input::Event(event) = &record.input {
@@ -540,8 +546,7 @@ pub(crate) fn is_timely(records: &[Record]) -> bool {
                 .watermark()
                 .is_some_and(|watermark| time <= watermark);
             let tied = changes_cart(event.kind) && !taken.insert((event.user.clone(), time));
-            let moved = event.kind == EventKind::ConsentChange && rule == TimeRule::ClockSkew;
-            if overdue || tied || moved {
+            if overdue || tied {
                 return false;
             }
         }

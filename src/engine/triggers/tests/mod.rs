@@ -19,7 +19,7 @@ const EPOCH_MS: i64 = 1_700_000_000_000;
 struct People {
     users: Vec<Id>,
     items: Vec<Id>,
-    carts: BTreeMap<u32, (CartState, Option<bool>)>,
+    carts: BTreeMap<u32, (CartState, Choices)>,
 }
 
 impl Names for People {
@@ -36,10 +36,11 @@ impl Shoppers for People {
     fn with_cart<R>(
         &mut self,
         user: u32,
-        f: impl FnOnce(&mut CartState, Option<bool>) -> R,
+        time: Millis,
+        f: impl FnOnce(&mut CartState, Option<Choice>) -> R,
     ) -> Option<R> {
-        let (cart, marketing) = self.carts.get_mut(&user)?;
-        Some(f(cart, *marketing))
+        let (cart, choices) = self.carts.get_mut(&user)?;
+        Some(f(cart, choices.as_of(time)))
     }
 }
 
@@ -79,9 +80,13 @@ impl Shop {
         let watermark = self.gates.watermark();
         if let Input::Event(event) = &record.input {
             let user = dense(&mut self.people.users, &event.user);
-            let (cart, marketing) = self.people.carts.entry(user).or_default();
-            if let Some(details) = &event.details {
-                *marketing = details.consent.marketing.or(*marketing);
+            let (cart, choices) = self.people.carts.entry(user).or_default();
+            let consent = event.details.as_ref().map(|details| details.consent);
+            if let Some(allowed) = consent.and_then(|consent| consent.marketing) {
+                choices.learn(Choice { made: at, allowed }, self.triggers.settled(), 9);
+                if !allowed {
+                    self.triggers.on_refusal(user, cart, at, watermark);
+                }
             }
             let items = &mut self.people.items;
             if let Some(event) = CartEvent::new(event, at, key, |item| dense(items, item)) {

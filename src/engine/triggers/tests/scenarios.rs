@@ -452,6 +452,63 @@ fn no_consent_no_message() {
 }
 
 #[test]
+fn consent_is_that_of_the_deadline_whatever_arrives_first() {
+    let refused = "suppressed ann a1 no_consent 60:00";
+    check(
+        "00:00 ann a1 add shoe
+         60:03 bob b1 look
+         60:00 ann a2 consent no
+         90:00 bob b2 look",
+        refused,
+    );
+    check(
+        "00:00 ann a1 add shoe
+         60:02 ann a3 consent yes
+         59:58 ann a2 consent no
+         90:00 bob b2 look",
+        refused,
+    );
+    check(
+        "00:00 ann a1 add shoe
+         00:01 ann a2 consent no
+         59:59 ann a3 consent yes
+         60:04 ann a4 consent no
+         90:00 bob b2 look",
+        "fire ann a1 inactivity 60:00",
+    );
+}
+
+#[test]
+fn a_refusal_that_comes_late_takes_the_message_back() {
+    let fired = "fire ann a2 inactivity 60:01";
+    let cancelled = "fire ann a2 inactivity 60:01\ncancel ann a2 no_consent 60:01";
+    for (refused, expected) in [
+        ("60:02", fired),
+        ("60:01", cancelled),
+        ("30:01", cancelled),
+        ("29:59", fired),
+    ] {
+        check(
+            &format!(
+                "00:01 ann a2 add shoe
+                 30:00 ann a3 consent yes
+                 65:00 bob b1 look
+                 {refused} ann a4 consent no
+                 90:00 bob b2 look"
+            ),
+            expected,
+        );
+    }
+    check(
+        "00:01 ann a2 add shoe
+         65:00 bob b1 look
+         76:00 bob b2 look
+         60:00 ann a4 consent no",
+        fired,
+    );
+}
+
+#[test]
 fn an_event_without_an_id_opens_an_episode_named_by_its_key() {
     let shop = run(
         &Config::default(),
