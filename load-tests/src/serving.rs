@@ -65,10 +65,6 @@ const SEED: u64 = 7;
 const BATCH: usize = 500;
 const START: Millis = Millis(1_700_000_000_000);
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "a scenario reads best from its beginning to its end"
-)]
 pub(crate) async fn run(options: &Options, json: bool) -> anyhow::Result<()> {
     let since = Steal::look();
     let echo = Server::echo()?;
@@ -76,71 +72,94 @@ pub(crate) async fn run(options: &Options, json: bool) -> anyhow::Result<()> {
     let channel = Channel::from_shared(server.address.clone())?
         .connect()
         .await?;
-    let shop = Shop::new(
-        SEED,
-        shop::Config {
-            items: options.items,
-            today: START,
-        },
-    );
+    let nothing = Channel::from_shared(echo.address.clone())?
+        .connect()
+        .await?;
+    let config = shop::Config {
+        items: options.items,
+        today: START,
+    };
+    let shop = Shop::new(SEED, config);
     let mut traffic = Traffic::new(&shop, SEED, options.visitors, START);
     load_catalogue(&shop, channel.clone()).await?;
-    let users = warm_up(&mut traffic, options.warmup_events, &server).await?;
-
-    let empty = Latencies::new()?;
-    let health = HealthClient::new(
-        Channel::from_shared(echo.address.clone())?
-            .connect()
-            .await?,
-    );
-    open_loop(options.rate, options.seconds, &empty, move |_| {
-        let mut health = health.clone();
-        async move { health.check(HealthCheckRequest::default()).await.is_ok() }
-    })
-    .await?;
-
-    let (batches, ingest) = ingest(traffic, options, &server).await?;
-    let answers = Latencies::new()?;
-    let recommend = RecommendationServiceClient::new(channel);
-    let cpu_before = server.cpu_seconds()?;
+    let asked = Asked {
+        users: warm_up(&mut traffic, options.warmup_events, &server).await?,
+        empty: HealthClient::new(nothing),
+        recommend: RecommendationServiceClient::new(channel),
+    };
+    let alone = asked.measure(options, &server).await?;
+    let (done, sending) = ingest(traffic, options, &server).await?;
     let watch = Stopwatch::start();
-    let failed = open_loop(options.rate, options.seconds, &answers, move |number| {
-        let mut recommend = recommend.clone();
-        let place = usize::try_from(number).unwrap_or(0) % users.len();
-        let user_id = users.get(place).cloned().unwrap_or_default();
+    let with_ingest = asked.measure(options, &server).await?;
+    let seconds = watch.seconds();
+    done.store(true, Ordering::Relaxed);
+    let ingested = sending.await??;
+    let figures = json!({
+        "rate": options.rate,
+        "alone": alone,
+        "with_ingest": with_ingest,
+        "events_per_second": f64::from(u32::try_from(ingested)?) / seconds,
+    });
+    report::print("serving", figures, since, json)
+}
+
+/// Whom to ask, and about whom.
+#[derive(Clone)]
+struct Asked {
+    users: Vec<String>,
+    empty: HealthClient<Channel>,
+    recommend: RecommendationServiceClient<Channel>,
+}
+
+impl Asked {
+    /// The empty service, then recommendations, each at the rate asked for.
+    async fn measure(
+        &self,
+        options: &Options,
+        server: &Server,
+    ) -> anyhow::Result<serde_json::Value> {
+        let empty = Latencies::new()?;
+        let asked = self.clone();
+        open_loop(options.rate, options.seconds, &empty, move |_| {
+            let mut client = asked.empty.clone();
+            async move { client.check(HealthCheckRequest::default()).await.is_ok() }
+        })
+        .await?;
+        let answers = Latencies::new()?;
+        let cpu_before = server.cpu_seconds()?;
+        let asked = self.clone();
+        let ask = move |number| asked.ask(number);
+        let failed = open_loop(options.rate, options.seconds, &answers, ask).await?;
+        let (empty, answers) = (empty.histogram(), answers.histogram());
+        let ratio = |quantile| {
+            let ratio = answers.value_at_quantile(quantile) as f64
+                / empty.value_at_quantile(quantile).max(1) as f64;
+            (ratio * 100.0).round() / 100.0
+        };
+        Ok(json!({
+            "failed_or_empty": failed,
+            "recommend": report::percentiles(&answers),
+            "empty_service": report::percentiles(&empty),
+            "ratio_p50": ratio(0.5),
+            "ratio_p99": ratio(0.99),
+            "server_cpu_seconds": server.cpu_seconds()? - cpu_before,
+        }))
+    }
+
+    /// Whether the answer to request `number` held something.
+    fn ask(&self, number: u64) -> impl Future<Output = bool> + Send + use<> {
+        let mut client = self.recommend.clone();
+        let place = usize::try_from(number).unwrap_or(0) % self.users.len();
         let request = RecommendRequest {
             placement: "home".into(),
-            user_id,
+            user_id: self.users.get(place).cloned().unwrap_or_default(),
             ..RecommendRequest::default()
         };
         async move {
-            recommend
-                .recommend(request)
-                .await
-                .is_ok_and(|answer| !answer.get_ref().items.is_empty())
+            let answer = client.recommend(request).await;
+            answer.is_ok_and(|answer| !answer.get_ref().items.is_empty())
         }
-    })
-    .await?;
-    let cpu = server.cpu_seconds()? - cpu_before;
-    batches.store(true, Ordering::Relaxed);
-    let ingested = ingest.await??;
-    let (empty, answers) = (empty.histogram(), answers.histogram());
-    let ratio = |quantile| {
-        let ratio = answers.value_at_quantile(quantile) as f64
-            / empty.value_at_quantile(quantile).max(1) as f64;
-        (ratio * 100.0).round() / 100.0
-    };
-    let figures = json!({
-        "rate": options.rate,
-        "failed_or_empty": failed,
-        "recommend": report::percentiles(&answers),
-        "empty_service": report::percentiles(&empty),
-        "ratio_p50": ratio(0.5),
-        "ratio_p99": ratio(0.99),
-        "events_per_second": f64::from(u32::try_from(ingested)?) / watch.seconds(),
-        "server_cpu_seconds": cpu,
-    });
-    report::print("serving", figures, since, json)
+    }
 }
 
 /// Sends the whole catalogue.
@@ -234,7 +253,7 @@ async fn ingest(
         f64::from(u32::try_from(BATCH)?) / f64::from(options.ingest_rate.max(1)),
     );
     // Made beforehand: the generator must not take the processor from the server while it is measured.
-    let count = options.ingest_rate as usize * options.seconds as usize / BATCH + 1;
+    let count = options.ingest_rate as usize * 2 * options.seconds as usize / BATCH + 1;
     let batches: Vec<_> = (0..count)
         .map(|_| next_batch(&mut traffic, BATCH))
         .collect();
