@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::deliver::{self, Deliverer};
 use crate::pipeline::pace::Pace;
 use crate::pipeline::writer::{Message, Writer};
-use crate::pipeline::{Config, Durability, Ingest, Origin, Recovered, Shared};
+use crate::pipeline::{Config, Door, Durability, Ingest, Origin, Recovered, Shared};
 use crate::stream::embedded::{
     Counters, LogMark, Retention, RetentionError, SnapshotError, Snapshots, Topic, TopicReader,
 };
@@ -105,8 +105,10 @@ pub fn start(
     let view = engine.view();
     let [triggers, dead_letters, late] = Topic::ALL.map(|topic| store.topics.reader(topic));
     let ingest = Ingest {
-        queue: queue.clone(),
-        room: Arc::new(Semaphore::new(config.queue_records_max)),
+        door: Door::Log {
+            queue: queue.clone(),
+            room: Arc::new(Semaphore::new(config.queue_records_max)),
+        },
         shared: Arc::clone(&shared),
         trigger_seq: trigger_seq_rx,
         clock: clock.clone(),
@@ -255,7 +257,7 @@ fn write_snapshot(request: SnapshotRequest) -> Result<(), SnapshotError> {
 }
 
 /// Starts a thread whose panic takes the process with it: what it held is unknown.
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     let guarded = move || {
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
             die(&"a thread of the pipeline panicked");
