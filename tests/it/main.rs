@@ -11,6 +11,7 @@
 )]
 
 mod abandonment;
+mod broker;
 mod datasets;
 mod dashboards;
 mod demo;
@@ -19,6 +20,7 @@ mod golden;
 mod grpc;
 mod http;
 mod import;
+mod kafka_topology;
 mod kill;
 mod log_crash;
 mod log_faults;
