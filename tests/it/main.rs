@@ -20,6 +20,8 @@ mod golden;
 mod grpc;
 mod http;
 mod import;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kafka_topology;
 mod kill;
 mod log_crash;
