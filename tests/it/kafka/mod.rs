@@ -1,6 +1,9 @@
 //! The real program on a real broker: events in, triggers out, and every topic judged from outside.
 
+mod bent_sink;
 mod checker;
+mod faults;
+mod mutants;
 mod rig;
 
 use self::checker::{Observed, judge};
@@ -21,7 +24,8 @@ async fn events_become_triggers_in_one_transaction_with_their_position() {
     rig.settled().await;
     let first = judge(&Observed::of(&rig)).unwrap();
     println!("{first:?}");
-    assert!(first.triggers > 100 && first.suppressions > 100 && first.dead_letters > 10);
+    assert!(first.triggers > 50 && first.suppressions > 50 && first.dead_letters > 10);
+    mutants::all_are_caught(&Observed::of(&rig));
 
     let served = "impulse_events_total{kind=\"add_to_cart\",result=\"applied\",source=\"kafka\"}";
     assert!(metric(&process, served) > 100.0);

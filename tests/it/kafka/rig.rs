@@ -281,6 +281,15 @@ pub(crate) struct Shop {
 impl Shop {
     /// Sends `count` events; one in a hundred cannot be read.
     pub(crate) fn send(&mut self, count: usize) {
+        self.send_some(count, true);
+    }
+
+    /// Sends `count` events that can all be read.
+    pub(crate) fn send_readable(&mut self, count: usize) {
+        self.send_some(count, false);
+    }
+
+    fn send_some(&mut self, count: usize, poison: bool) {
         for _ in 0..count {
             let number = self.next;
             self.next += 1;
@@ -292,7 +301,7 @@ impl Shop {
                 _ => "product_view",
             };
             let item = self.random.below(50);
-            let value = if self.random.below(100) == 0 {
+            let value = if poison && self.random.below(100) == 0 {
                 format!("poison {number}")
             } else {
                 format!(
