@@ -45,6 +45,11 @@ impl Board {
         self.0.lock().trouble = why;
     }
 
+    /// Why the group cannot be followed, as last told.
+    pub(super) fn told(&self) -> Option<String> {
+        self.0.lock().trouble.clone()
+    }
+
     pub(super) fn joined(&self) {
         self.0.lock().joined = true;
     }

@@ -56,28 +56,28 @@ impl Fleet {
     pub(super) fn run(self) {
         while !self.is_stopped() {
             let followed = self.look_up().and_then(|count| self.follow(count));
-            if let Err(trouble) = followed {
-                self.report(&trouble);
-                self.pause(RETRY);
-            }
+            let Err(trouble) = followed else {
+                return;
+            };
+            self.report(&trouble);
+            // Whoever has our name now would be fenced in turn if we came back: that is for an operator to decide.
+            let pause = if matches!(trouble, Trouble::Fenced { .. }) {
+                Duration::MAX
+            } else {
+                RETRY
+            };
+            self.pause(pause);
         }
     }
 
     fn look_up(&self) -> Result<u32, Trouble> {
+        let known = self.partitions.load(Ordering::Acquire);
         let Layout {
             partitions: count,
             replicas,
-        } = layout(&self.common.config)?;
+        } = layout(&self.common.config, (known > 0).then_some(known))?;
         self.describe(replicas);
-        let known = self.partitions.swap(count, Ordering::AcqRel);
-        if known != 0 && known != count {
-            self.partitions.store(known, Ordering::Release);
-            return Err(Trouble::Partitions {
-                topic: self.common.config.topics.events.clone(),
-                found: count,
-                expected: known,
-            });
-        }
+        self.partitions.store(count, Ordering::Release);
         self.common.views.resize(count);
         self.common.board.trouble(None);
         Ok(count)
@@ -140,12 +140,16 @@ impl Fleet {
             if crew.polling.as_ref().is_none_or(JoinHandle::is_finished) {
                 crew.give_up_all(Order::Drop);
                 return Err(Trouble::Fenced {
-                    detail: "the group no longer knows this member; is there another with its kafka.instance?".to_owned(),
+                    detail:
+                        "another process joined the group with this kafka.instance; end one of them"
+                            .to_owned(),
                 });
             }
             if checked.elapsed() >= CHECK {
                 checked = Stopwatch::start();
-                if let Err(changed @ Trouble::Partitions { .. }) = self.look_up() {
+                if let Err(changed @ (Trouble::Partitions { .. } | Trouble::Uneven { .. })) =
+                    self.look_up()
+                {
                     crew.give_up_all(Order::Release);
                     return Err(changed);
                 }
@@ -158,21 +162,24 @@ impl Fleet {
     }
 
     fn pause(&self, pause: Duration) {
-        let end = Deadline::after(pause);
-        while !end.has_passed() && !self.is_stopped() {
-            std::thread::sleep(LOOK.min(end.left()));
+        let since = Stopwatch::start();
+        while since.elapsed() < pause && !self.is_stopped() {
+            std::thread::sleep(LOOK);
         }
     }
 
     fn report(&self, trouble: &Trouble) {
-        tracing::warn!(%trouble, "Kafka cannot be followed for now");
         let common = &self.common;
+        let why = Some(trouble.to_string());
+        if common.board.told() != why {
+            tracing::warn!(%trouble, "Kafka cannot be followed for now");
+        }
         common
             .metrics
             .kafka_troubles
             .with_label_values(&[trouble.name()])
             .inc();
-        common.board.trouble(Some(trouble.to_string()));
+        common.board.trouble(why);
     }
 }
 

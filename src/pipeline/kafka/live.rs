@@ -54,6 +54,8 @@ pub(super) struct Live<'a> {
     /// Where the partition ended when that was first confirmed.
     end: Option<i64>,
     committed: bool,
+    /// Records since the last look around.
+    arrived: u32,
 }
 
 /// What the next transaction holds.
@@ -135,6 +137,7 @@ impl<'a> Live<'a> {
             at_end: false,
             end: None,
             committed: false,
+            arrived: 0,
             shard,
             producer,
             reader,
@@ -165,7 +168,10 @@ impl<'a> Live<'a> {
             let polled = self.poll(wait)?;
             wait = Duration::ZERO;
             match polled {
-                Polled::Record => (self.at_end, self.end) = (false, None),
+                Polled::Record => {
+                    (self.at_end, self.end) = (false, None);
+                    self.arrived = self.arrived.saturating_add(1);
+                }
                 Polled::End => (self.at_end, self.end) = (true, None),
                 Polled::Nothing => break,
             }
@@ -247,7 +253,7 @@ impl<'a> Live<'a> {
         if let Some(extent) = extent {
             self.note_lag(extent, now);
         }
-        let arrived = u32::try_from(self.batch.records).unwrap_or(u32::MAX);
+        let arrived = std::mem::take(&mut self.arrived);
         let records = arrived > 0;
         if records {
             self.pace.arrived(arrived, false, now);

@@ -253,14 +253,15 @@ pub struct Layout {
     pub replicas: u32,
 }
 
-/// What the topics of the settings look like; the events topic says how many partitions there should be.
+/// What the topics of the settings look like. The events topic has `known` partitions, if that is known, and the others
+/// as many.
 ///
 /// # Errors
 ///
 /// If the broker does not say, a topic is missing or has another number of partitions.
-pub fn layout(config: &Arc<Config>) -> Result<Layout, Trouble> {
+pub fn layout(config: &Arc<Config>, known: Option<u32>) -> Result<Layout, Trouble> {
     let reader = Reader::open(config, 0)?;
-    let mut expected = None;
+    let mut expected = known;
     let mut replicas = u32::MAX;
     for (_, topic) in config.topics.all() {
         let timeout = client::request_timeout(config);
@@ -285,8 +286,15 @@ pub fn layout(config: &Arc<Config>) -> Result<Layout, Trouble> {
             });
         }
         let expected = *expected.get_or_insert(found);
-        if found != expected {
+        if found != expected && topic == config.topics.events {
             return Err(Trouble::Partitions {
+                topic: topic.to_owned(),
+                found,
+                expected,
+            });
+        }
+        if found != expected {
+            return Err(Trouble::Uneven {
                 topic: topic.to_owned(),
                 found,
                 expected,

@@ -23,17 +23,30 @@ pub enum Trouble {
         /// Its name.
         topic: String,
     },
-    /// A topic has another number of partitions than it had, or than the events topic has.
+    /// The events topic has another number of partitions than it had.
     #[error(
-        "topic {topic} has {found} partitions where {expected} are expected: shoppers would change their partition. Go back \
-         to {expected}, or begin anew with other topics, another kafka.group and another kafka.app"
+        "topic {topic} has {found} partitions and had {expected}: shoppers changed their partition, and their state did not. \
+         Begin anew with other topics, another kafka.group and another kafka.app, and replay the events into them"
     )]
     Partitions {
         /// Its name.
         topic: String,
         /// How many there are.
         found: u32,
-        /// How many there should be.
+        /// How many there were.
+        expected: u32,
+    },
+    /// A topic of ours has another number of partitions than the events topic.
+    #[error(
+        "topic {topic} has {found} partitions and the events topic {expected}; what comes in by a partition goes out by the same: \
+         make them equal, see `impulse topology plan`"
+    )]
+    Uneven {
+        /// Its name.
+        topic: String,
+        /// How many there are.
+        found: u32,
+        /// How many the events topic has.
         expected: u32,
     },
     /// The broker does not know us, or does not believe us.
@@ -90,6 +103,7 @@ impl Trouble {
             Self::Unreachable { .. } => "unreachable",
             Self::TopicMissing { .. } => "topic_missing",
             Self::Partitions { .. } => "partitions",
+            Self::Uneven { .. } => "uneven",
             Self::Authentication { .. } => "authentication",
             Self::Authorization { .. } => "authorization",
             Self::Fenced { .. } => "fenced",
@@ -153,7 +167,8 @@ impl Trouble {
             | RDKafkaErrorCode::UnknownPartition => Self::TopicMissing {
                 topic: topic.to_owned(),
             },
-            RDKafkaErrorCode::Fenced
+            RDKafkaErrorCode::Fatal
+            | RDKafkaErrorCode::Fenced
             | RDKafkaErrorCode::ProducerFenced
             | RDKafkaErrorCode::InvalidProducerEpoch
             | RDKafkaErrorCode::FencedInstanceId

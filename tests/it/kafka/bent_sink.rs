@@ -147,10 +147,8 @@ impl BentSink {
             .consumer
             .committed_offsets(asked, Duration::from_secs(20))
             .unwrap();
-        match answer.elements()[0].offset() {
-            Offset::Offset(offset) => offset,
-            _ => 0,
-        }
+        let offset = answer.elements()[0].offset();
+        offset.to_raw().filter(|offset| *offset >= 0).unwrap_or(0)
     }
 
     fn commit(&self, offset: i64) {

@@ -71,6 +71,15 @@ pub(crate) fn judge(observed: &Observed) -> Result<Judged, Vec<String>> {
     })
 }
 
+/// As [`judge`], but for what depends on the clock: whether the log agrees with itself.
+pub(crate) fn judge_log(observed: &Observed) -> Vec<String> {
+    let mut wrong = Vec::new();
+    judge_numbers(observed, &mut wrong);
+    judge_dead_letters(observed, &mut wrong);
+    judge_transactions(observed, &mut wrong);
+    wrong
+}
+
 /// Partition, kind, shopper and deadline of a trigger record.
 type Said = (i32, String, String, i64);
 

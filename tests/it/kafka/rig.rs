@@ -88,7 +88,9 @@ impl Rig {
             return topic.set("cleanup.policy", "compact");
         }
         // Events of the past stay.
-        topic.set("retention.ms", "-1")
+        topic
+            .set("retention.ms", "-1")
+            .set("max.message.bytes", "4194304")
     }
 
     pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {
@@ -261,6 +263,7 @@ impl Rig {
                 // The partitioner of Java's clients, by librdkafka: ours must agree with it.
                 .set("partitioner", "murmur2_random")
                 .set("message.timeout.ms", "120000")
+                .set("message.max.bytes", "4194304")
                 .create()
                 .unwrap(),
             topic: self.topic("events"),
@@ -327,18 +330,29 @@ impl Shop {
 
     /// Waits until everything sent is safe.
     pub(crate) fn flush(&self) {
-        self.producer.flush(Duration::from_secs(120)).unwrap();
+        self.producer.flush(Duration::from_mins(2)).unwrap();
     }
 }
 
 /// Status and body of `GET path`.
 pub(crate) fn get(process: &Process, path: &str) -> (u16, String) {
+    ask(process, "GET", path, "")
+}
+
+/// Status and body of `POST path`.
+pub(crate) fn post(process: &Process, path: &str, body: &str) -> (u16, String) {
+    ask(process, "POST", path, body)
+}
+
+fn ask(process: &Process, method: &str, path: &str, body: &str) -> (u16, String) {
     let address = process.started["http"].as_str().unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
     )
     .unwrap();
     let mut answer = String::new();
