@@ -1,3 +1,6 @@
 //! Where records come from and go to.
 
 pub mod embedded;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod topology;
