@@ -4,3 +4,4 @@ pub mod embedded;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod partitioner;
+pub mod topology;

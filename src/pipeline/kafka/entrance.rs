@@ -12,8 +12,7 @@ use crate::pipeline::{Batch, Entry, Receipt, Refused, Status, received};
 use crate::stream::kafka::{Feed, FeedRecord};
 use crate::stream::partitioner::partition_of;
 use crate::wire;
-
-use super::decode::{EVENT, ITEM_DELETE, ITEM_UPSERT};
+use crate::wire::cloudevents::{EVENT, ITEM_DELETE, ITEM_UPSERT};
 
 /// Media type of what is produced.
 const PROTOBUF: &str = "application/protobuf";

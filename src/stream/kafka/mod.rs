@@ -3,6 +3,7 @@
 //! Every partition has its own transactional producer and its own reader. One consumer, the [`Member`], belongs to
 //! the group and says which partitions are ours; it reads nothing itself.
 
+mod admin;
 mod client;
 mod commit;
 mod config;
@@ -14,12 +15,13 @@ mod reader;
 mod snapshot;
 mod trouble;
 
+pub use self::admin::{Admin, AdminError};
 pub use self::commit::{CommitRecord, Tick, chain};
 pub use self::config::{Config, Start, Topics};
 pub use self::feed::{Feed, FeedRecord};
 pub use self::member::{Change, Member};
 pub use self::output::{
-    IDENTITY_HEADER, Output, OutputTopic, SEQ_HEADER, TRANSACTION_HEADER, header, text_header,
+    IDENTITY_HEADER, Output, OutputTopic, SEQ_HEADER, TRANSACTION_HEADER, text_header,
 };
 pub use self::producer::{Placed, Producer};
 pub use self::reader::{Extent, Layout, Polled, Reader, layout};

@@ -65,8 +65,7 @@ pub struct Output {
     pub time: Millis,
 }
 
-/// The value of a header of a record; `None` if it is not there or has none.
-pub fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a [u8]> {
+fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a [u8]> {
     message
         .headers()?
         .iter()
@@ -74,7 +73,7 @@ pub fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a [u
         .value
 }
 
-/// As [`header`], as text.
+/// The text of a header of a record; `None` if it is not there or no text.
 pub fn text_header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
     std::str::from_utf8(header(message, name)?).ok()
 }

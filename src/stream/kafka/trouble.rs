@@ -39,7 +39,7 @@ pub enum Trouble {
     /// A topic of ours has another number of partitions than the events topic.
     #[error(
         "topic {topic} has {found} partitions and the events topic {expected}; what comes in by a partition goes out by the same: \
-         make them equal, see `impulse topology plan`"
+         make them equal, see `impulse topology diff`"
     )]
     Uneven {
         /// Its name.
@@ -131,9 +131,12 @@ impl Trouble {
             other => other.to_string(),
         };
         let mut code = match error {
-            KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) => {
+            // The value may be a secret.
+            KafkaError::ClientConfig(_, what, key, _) => {
+                let detail = format!("{key}: {what}");
                 return Self::Settings { detail };
             }
+            KafkaError::ClientCreation(_) => return Self::Settings { detail },
             KafkaError::Transaction(error) => error.code(),
             other => other
                 .rdkafka_error_code()
