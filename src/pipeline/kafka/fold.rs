@@ -98,7 +98,10 @@ impl Fold {
             Err(rejection) => Became::Rejected { rejection },
         };
         match &became {
-            Became::Applied { late: true, .. } => self.outputs.push(outputs::late(message)),
+            Became::Applied { late: true, .. } => {
+                let bytes_max = self.config.dead_letter_bytes_max;
+                self.outputs.push(outputs::late(message, bytes_max));
+            }
             Became::Rejected { rejection } => {
                 let bytes_max = self.config.dead_letter_bytes_max;
                 let letter = outputs::dead_letter(message, rejection, bytes_max);

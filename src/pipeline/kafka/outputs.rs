@@ -7,6 +7,11 @@ use crate::stream::kafka::{Output, OutputTopic};
 use crate::wire::cloudevents::{Form, Writer, encode_trigger};
 use crate::wire::connect::{self, Failed};
 
+/// Longest key that is kept of a record that is written on.
+const KEY_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of headers that are kept; beyond it none is.
+const HEADER_BYTES_MAX: usize = 64 << 10;
+
 type Header = (String, Option<Vec<u8>>);
 
 /// A trigger record, with the number it has in its partition.
@@ -39,8 +44,7 @@ pub(super) fn dead_letter(
     rejection: &Rejection,
     bytes_max: usize,
 ) -> Output {
-    let value = message.payload();
-    let len = value.map_or(0, <[u8]>::len);
+    let len = message.payload_len();
     let failed = Failed {
         topic: message.topic().to_owned(),
         partition: message.partition(),
@@ -48,10 +52,13 @@ pub(super) fn dead_letter(
         rejection: rejection.clone(),
         truncated_from: (len > bytes_max).then_some(len as u64),
     };
-    let mut headers = headers_of(message);
-    headers.extend(owned(connect::encode(&failed)));
-    let kept = value.map(|value| value.iter().take(bytes_max).copied().collect());
-    as_it_came(message, OutputTopic::DeadLetters, kept, headers)
+    let reasons = owned(connect::encode(&failed));
+    as_it_came(message, OutputTopic::DeadLetters, bytes_max, reasons)
+}
+
+/// An event that came too late for triggers.
+pub(super) fn late(message: &BorrowedMessage<'_>, bytes_max: usize) -> Output {
+    as_it_came(message, OutputTopic::Late, bytes_max, Vec::new())
 }
 
 fn owned(headers: Vec<(&'static str, String)>) -> Vec<Header> {
@@ -61,24 +68,30 @@ fn owned(headers: Vec<(&'static str, String)>) -> Vec<Header> {
         .collect()
 }
 
-/// An event that came too late for triggers.
-pub(super) fn late(message: &BorrowedMessage<'_>) -> Output {
-    let value = message.payload().map(<[u8]>::to_vec);
-    as_it_came(message, OutputTopic::Late, value, headers_of(message))
-}
-
+/// The record with further headers. It must fit where it goes, or its partition would stand still for good: what is too
+/// long is cut.
 fn as_it_came(
     message: &BorrowedMessage<'_>,
     topic: OutputTopic,
-    value: Option<Vec<u8>>,
-    headers: Vec<Header>,
+    bytes_max: usize,
+    more: Vec<Header>,
 ) -> Output {
+    let cut = |bytes: &[u8], max: usize| bytes.iter().take(max).copied().collect::<Vec<u8>>();
+    let mut headers = headers_of(message);
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len))
+        .sum();
+    if bytes > HEADER_BYTES_MAX {
+        headers.clear();
+    }
+    headers.extend(more);
     Output {
         topic,
         identity: format!("offset/{}", message.offset()),
         seq: 0,
-        key: message.key().map(<[u8]>::to_vec),
-        value,
+        key: message.key().map(|key| cut(key, KEY_BYTES_MAX)),
+        value: message.payload().map(|value| cut(value, bytes_max)),
         headers,
         time: super::decode::received(message),
     }

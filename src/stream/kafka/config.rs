@@ -29,7 +29,8 @@ pub struct Config {
     pub transaction_bytes_max: usize,
     /// A longer record is a dead letter.
     pub record_bytes_max: usize,
-    /// Bytes of a dead letter's value that are kept; a header says how long it was.
+    /// Bytes of the value that are kept of a dead letter and of a late event: with key and headers it must fit into a
+    /// record of the topic. A header of the dead letter says how long it was.
     pub dead_letter_bytes_max: usize,
     /// How long a member may be silent before its partitions are given away, in milliseconds.
     pub session_timeout_ms: u64,
@@ -123,7 +124,7 @@ impl Default for Config {
             transaction_records_max: 10_000,
             transaction_bytes_max: 4 << 20,
             record_bytes_max: 1 << 20,
-            dead_letter_bytes_max: 900 << 10,
+            dead_letter_bytes_max: 800 << 10,
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 1_000,
             transaction_timeout_ms: 8_000,
@@ -206,6 +207,7 @@ impl Config {
             ),
             ("transaction_bytes_max", self.transaction_bytes_max as u64),
             ("record_bytes_max", self.record_bytes_max as u64),
+            ("dead_letter_bytes_max", self.dead_letter_bytes_max as u64),
             ("heartbeat_interval_ms", self.heartbeat_interval_ms),
             ("message_timeout_ms", self.message_timeout_ms),
             ("request_timeout_ms", self.request_timeout_ms),

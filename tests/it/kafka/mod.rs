@@ -199,7 +199,7 @@ async fn a_record_too_large_is_buried_and_a_topic_that_grows_stops_the_engine() 
     let reason = letters[0].header("__connect.errors.exception.class.name");
     assert_eq!(reason, "too_long");
     assert_eq!(letters[0].header("impulse-truncated"), "2097152");
-    assert_eq!(letters[0].value.len(), 900 << 10);
+    assert_eq!(letters[0].value.len(), 800 << 10);
 
     let events = rig.topic("events");
     let more = [NewPartitions::new(&events, 2)];
