@@ -66,12 +66,12 @@ pub(crate) async fn run(options: &Options, json: bool) -> anyhow::Result<()> {
     );
     let mut traffic = Traffic::new(&shop, SEED, 50_000, Millis(history_ms));
     let producer = bench.producer()?;
-    let produced = Stopwatch::start();
+    let watch = Stopwatch::start();
     for event in traffic.by_ref().take(options.events) {
         bench.send(&producer, &event)?;
     }
     producer.flush(TIMEOUT)?;
-    let produce_seconds = produced.seconds();
+    let produce_seconds = watch.seconds();
 
     let server = bench.serve()?;
     let backlog = bench.work_off(options.events as u64, &server)?;

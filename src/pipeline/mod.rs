@@ -245,6 +245,16 @@ struct Shared {
     disk_full: AtomicBool,
 }
 
+impl Shared {
+    fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            idle_holds: AtomicUsize::new(0),
+            disk_full: AtomicBool::new(false),
+        }
+    }
+}
+
 impl Ingest {
     /// Submits a batch and waits until it is as durable as configured. When the queue is full, it is refused.
     ///
@@ -286,17 +296,13 @@ impl Ingest {
     #[cfg(feature = "kafka")]
     fn to_kafka(
         entrance: kafka::Entrance,
-        config: &Config,
+        shared: Arc<Shared>,
         clock: &Clock,
         metrics: &Arc<Metrics>,
     ) -> Self {
         Self {
             door: Door::Kafka(entrance),
-            shared: Arc::new(Shared {
-                config: config.clone(),
-                idle_holds: AtomicUsize::new(0),
-                disk_full: AtomicBool::new(false),
-            }),
+            shared,
             trigger_seq: kafka::no_triggers(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),

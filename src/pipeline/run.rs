@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 
@@ -94,11 +93,7 @@ pub fn start(
     let (snapshot_requests, snapshot_rx) = mpsc::channel();
     let (stop_sync, stop_sync_rx) = mpsc::channel::<()>();
     let (trigger_seq, trigger_seq_rx) = watch::channel(recovery.end.trigger);
-    let shared = Arc::new(Shared {
-        config: config.clone(),
-        idle_holds: AtomicUsize::new(0),
-        disk_full: AtomicBool::new(false),
-    });
+    let shared = Arc::new(Shared::new(config));
     let mut pace = Pace::new(config);
     pace.resume(last_tick, clock.now());
     let sync = store.log.sync_handle();

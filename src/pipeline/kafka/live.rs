@@ -2,6 +2,7 @@
 //! they caused durable together with the position.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::{Histogram, IntGauge};
@@ -18,6 +19,7 @@ use crate::stream::partitioner::partition_of;
 
 use super::fold::{Became, Fold};
 use super::shard::{Order, Shard};
+use super::silence::Silence;
 use super::snapshots::{Added, Snapshots};
 use super::takeover::{Standing, TakenOver};
 
@@ -49,10 +51,7 @@ pub(super) struct Live<'a> {
     pace: Pace,
     figures: Figures,
     looked: Stopwatch,
-    /// The end was reached and nothing came since.
-    at_end: bool,
-    /// Where the partition ended when that was first confirmed.
-    end: Option<i64>,
+    silence: Silence,
     committed: bool,
     /// Records since the last look around.
     arrived: u32,
@@ -134,8 +133,7 @@ impl<'a> Live<'a> {
             batch: Batch::new(&fold),
             pace,
             looked: Stopwatch::start(),
-            at_end: false,
-            end: None,
+            silence: Silence::default(),
             committed: false,
             arrived: 0,
             shard,
@@ -169,10 +167,10 @@ impl<'a> Live<'a> {
             wait = Duration::ZERO;
             match polled {
                 Polled::Record => {
-                    (self.at_end, self.end) = (false, None);
+                    self.silence.broken();
                     self.arrived = self.arrived.saturating_add(1);
                 }
-                Polled::End => (self.at_end, self.end) = (true, None),
+                Polled::End => self.silence.reached(),
                 Polled::Nothing => break,
             }
             if self.is_full() {
@@ -258,12 +256,13 @@ impl<'a> Live<'a> {
         if records {
             self.pace.arrived(arrived, false, now);
         }
-        let caught_up = self.is_caught_up(extent);
+        let known = self.silence.is_known(extent);
+        let importing = common.door.idle_holds.load(Ordering::Acquire) > 0;
         let situation = Situation {
             now,
             wanted: self.fold.engine.wants_ticks(),
             records,
-            held: !caught_up,
+            held: importing || !known,
         };
         if let Some((wall, caught_up)) = self.pace.tick(situation) {
             self.batch.touch();
@@ -279,18 +278,9 @@ impl<'a> Live<'a> {
         common.metrics.idle_hold.set(i64::from(held));
     }
 
-    /// Whether the broker itself says, now, that there is nothing more than what was read when the end was reached.
-    /// A broker that is away says nothing, and an outage must not look like silence.
-    fn is_caught_up(&mut self, extent: Option<Extent>) -> bool {
-        let (true, Some(extent)) = (self.at_end, extent) else {
-            return false;
-        };
-        *self.end.get_or_insert(extent.end) == extent.end
-    }
-
     fn note_lag(&self, extent: Extent, now: Millis) {
         let behind = extent.end.saturating_sub(self.fold.next).max(0);
-        let records = if self.at_end { 0 } else { behind };
+        let records = if self.silence.is_reached() { 0 } else { behind };
         let ms = if records == 0 || self.batch.newest == Millis::default() {
             0
         } else {

@@ -14,6 +14,7 @@ mod live;
 mod outputs;
 mod replay;
 mod shard;
+mod silence;
 mod snapshots;
 mod takeover;
 
@@ -33,7 +34,7 @@ use crate::domain::Event;
 use crate::engine::{self, Engine};
 use crate::metrics::Metrics;
 use crate::pipeline::run::{die, spawn};
-use crate::pipeline::{self, Ingest, Views};
+use crate::pipeline::{self, Ingest, Shared, Views};
 use crate::stream::kafka::{Config, Feed, Trouble};
 
 /// The running threads.
@@ -70,6 +71,7 @@ pub fn start(
         feed,
         partitions: Arc::clone(&partitions),
     };
+    let door = Arc::new(Shared::new(pipeline));
     let (stop, stopped) = mpsc::channel();
     let fleet = Fleet {
         common: Common {
@@ -82,6 +84,7 @@ pub fn start(
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
             events,
+            door: Arc::clone(&door),
         },
         partitions,
         stop: stopped,
@@ -90,7 +93,7 @@ pub fn start(
         views,
         board,
         stop,
-        ingest: Ingest::to_kafka(entrance, pipeline, clock, metrics),
+        ingest: Ingest::to_kafka(entrance, door, clock, metrics),
         fleet: spawn("kafka-fleet", move || fleet.run()),
     })
 }

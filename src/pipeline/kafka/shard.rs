@@ -10,7 +10,7 @@ use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::domain::Event;
 use crate::engine;
 use crate::metrics::Metrics;
-use crate::pipeline::{self, Views};
+use crate::pipeline::{self, Shared, Views};
 use crate::stream::kafka::{Config, Member, Trouble};
 
 use super::board::Board;
@@ -64,6 +64,8 @@ pub(super) struct Common {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: broadcast::Sender<Arc<Event>>,
+    /// Knows whether a caller imports history.
+    pub(super) door: Arc<Shared>,
 }
 
 /// One partition.
