@@ -46,11 +46,18 @@ deny: ## licences, sources and duplicates of dependencies; builds its tool first
 clean: ## remove what was built
 	cargo clean
 
-# promtool checks the metrics.
+# promtool checks the metrics; Java runs the broker of the Kafka tests, and Maven fetches it.
 test-tools:
-	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus >/dev/null; } \
-		|| echo "promtool is missing, so one test will be skipped. Install it: apt-get install prometheus" >&2
+	@$(call have,promtool,prometheus)
+	@$(call have,java,openjdk-17-jre-headless)
+	@$(call have,mvn,maven)
+	@! { command -v java && command -v mvn; } >/dev/null || topology/kafka/broker fetch \
+		|| echo "Kafka cannot be fetched, so its tests will be skipped" >&2
+
+# A command from a Debian package, installed where that is possible and named where it is not.
+have = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) >/dev/null; } \
+	|| echo "$(1) is missing, so tests will be skipped. Install it: apt-get install $(2)" >&2
 
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing. Install Rust: https://rustup.rs" >&2; exit 1; }

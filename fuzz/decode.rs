@@ -2,7 +2,9 @@
 
 use impulse::domain::{Event, Input, Rejection};
 use impulse::wire::datasets::{Format, LINE_BYTES_MAX, ReadError};
-use impulse::wire::{BATCH_MAX, dead_letter, event, item, json, proto, record, trigger};
+use impulse::wire::{
+    BATCH_MAX, cloudevents, connect, dead_letter, event, item, json, proto, record, trigger,
+};
 use prost::Message as _;
 
 use crate::{bounded, fuzz};
@@ -86,6 +88,57 @@ fn datasets() {
     });
 }
 
+/// The number of headers, each with the lengths of its name and its value, then the value of the record.
+#[test]
+fn cloudevents() {
+    fuzz("cloudevents", |bytes| {
+        let (headers, value) = split(bytes);
+        match bounded(value, |value| cloudevents::decode(&headers, value)) {
+            Ok(Input::Event(event)) => {
+                assert_eq!(
+                    cloudevents::decode_event(&headers, value),
+                    Ok(event.clone())
+                );
+                check_event(Ok(event));
+            }
+            Ok(Input::ItemDelete(item)) => assert!(!item.is_empty()),
+            Ok(other) => check_input(Ok(other)),
+            Err(rejection) => drop(check_rejection::<()>(Err(rejection))),
+        }
+        if let Some(trace) = cloudevents::traceparent(&headers) {
+            assert_eq!(trace.len(), 55);
+        }
+        if let Some(failed) = connect::decode(&headers) {
+            let again = connect::encode(&failed);
+            let again: Vec<(&str, &[u8])> = again
+                .iter()
+                .map(|(name, value)| (*name, value.as_bytes()))
+                .collect();
+            assert_eq!(connect::decode(&again), Some(failed));
+        }
+    });
+}
+
+fn split(bytes: &[u8]) -> (Vec<(&str, &[u8])>, &[u8]) {
+    let (count, mut rest) = bytes
+        .split_first()
+        .map_or((0, bytes), |(n, rest)| (*n, rest));
+    let mut headers = Vec::new();
+    for _ in 0..count % 16 {
+        let mut part = || -> Option<&[u8]> {
+            let (length, after) = rest.split_first()?;
+            let (part, after) = after.split_at_checked(usize::from(*length))?;
+            rest = after;
+            Some(part)
+        };
+        let (Some(name), Some(value)) = (part(), part()) else {
+            break;
+        };
+        headers.push((std::str::from_utf8(name).unwrap_or_default(), value));
+    }
+    (headers, rest)
+}
+
 /// A mebibyte each of what costs a careless reader most.
 #[test]
 fn hostile_mebibytes() {
@@ -115,13 +168,15 @@ fn hostile_mebibytes() {
         b"\"\"",
         b"\n",
     ];
-    let openings: [&[u8]; 7] = [
+    let openings: [&[u8]; 9] = [
         b"",
         b"[",
         b"{\"events\":[",
         b"{\"kind\":\"purchase\",\"user_id\":\"u\",\"items\":[",
         b"{\"kind\":\"cart_view\",\"user_id\":\"u\",\"consent\":\"",
         b"{\"kind\":\"cart_view\",\"user_id\":\"u\",\"price\":\"",
+        b"{\"specversion\":\"1.0\",\"data\":",
+        b"{\"specversion\":\"1.0\",\"data_base64\":\"",
         b"{\"session\":1,\"events\":[{\"aid\":1,\"ts\":2,\"type\":\"",
     ];
     for opening in openings {
@@ -131,6 +186,7 @@ fn hostile_mebibytes() {
             drop(bounded(&bytes, json::events));
             drop(bounded(&bytes, json::items));
             drop(bounded(&bytes, json::event));
+            drop(bounded(&bytes, |bytes| cloudevents::decode(&[], bytes)));
             bounded(&bytes, |bytes| Format::Otto.read(bytes).count());
             if opening.is_empty() {
                 drop(bounded(&bytes, event::decode));
@@ -159,7 +215,7 @@ fn check_input(read: Result<Input, ReadError>) {
             let message = item::patch_to_proto(&patch);
             assert_eq!(item::from_proto(message), Ok(*patch));
         }
-        Ok(Input::ItemDelete(_) | Input::Tick { .. }) => panic!("no data set holds such a thing"),
+        Ok(Input::ItemDelete(_) | Input::Tick { .. }) => panic!("nobody sends such a thing"),
         Err(ReadError::Line(line)) => {
             assert!(line.raw.len() <= 2 * LINE_BYTES_MAX);
             drop(check_rejection::<()>(Err(line.rejection)));

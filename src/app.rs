@@ -1,5 +1,8 @@
 //! Builds, wires, runs and drains the process.
 
+#[cfg(feature = "kafka")]
+mod kafka;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +10,15 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
+#[cfg(feature = "kafka")]
+pub use self::kafka::KafkaApp;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::Millis;
-use crate::engine::View;
+use crate::domain::{Millis, Position};
+use crate::engine::{Stats, View};
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Ingest, Pipeline, StartError};
-use crate::server::{self, Health, Parts, Server};
+use crate::server::{self, Health, Logs, Parts, Server};
 use crate::stream::embedded::{Recovery, Repair};
 
 /// Events that a slow reader of the live stream may lie behind.
@@ -38,6 +43,10 @@ pub enum AppError {
     /// The state cannot be restored.
     #[error(transparent)]
     State(#[from] StartError),
+    /// Kafka's client refuses the settings.
+    #[cfg(feature = "kafka")]
+    #[error(transparent)]
+    Kafka(#[from] crate::stream::kafka::Trouble),
     /// The ports cannot be had.
     #[error(transparent)]
     Server(#[from] server::StartError),
@@ -66,11 +75,13 @@ impl App {
             events.clone(),
         );
         let parts = Parts {
-            view: pipeline.view(),
+            view: pipeline.view().into(),
             ingest: pipeline.ingest(),
             events,
-            triggers: pipeline.triggers(),
-            dead_letters: pipeline.dead_letters(),
+            logs: Some(Logs {
+                triggers: pipeline.triggers(),
+                dead_letters: pipeline.dead_letters(),
+            }),
             health: health.clone(),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
@@ -183,12 +194,16 @@ fn restore(
     Ok(recovered)
 }
 
-fn describe(metrics: &Metrics, config: &Config) {
+fn describe_build(metrics: &Metrics) {
     let version = env!("CARGO_PKG_VERSION");
     metrics
         .build_info
         .with_label_values(&[version, "unknown"])
         .set(1);
+}
+
+fn describe(metrics: &Metrics, config: &Config) {
+    describe_build(metrics);
     let reason = match config.pipeline.durability {
         pipeline::Durability::Sync => "embedded_sync",
         pipeline::Durability::Os => "embedded_os",
@@ -220,22 +235,9 @@ impl Gauges {
     }
 
     fn update(&self) {
-        let stats = self.view.stats();
         let metrics = &self.metrics;
         let now = self.clock.now();
-        metrics.profiles.set(whole(stats.profiles));
-        metrics.items.set(whole(stats.items));
-        metrics.pairs.set(whole(stats.pairs));
-        metrics.episodes_open.set(whole(stats.episodes_open));
-        metrics
-            .state_bytes
-            .with_label_values(&["profiles"])
-            .set(whole(stats.profile_bytes));
-        metrics
-            .state_bytes
-            .with_label_values(&["items"])
-            .set(whole(stats.item_bytes));
-        metrics.position.set(whole(self.view.position()));
+        show_sizes(metrics, &self.view.stats(), self.view.position());
         metrics
             .intake_queue_records
             .set(whole(self.ingest.queued()));
@@ -255,6 +257,23 @@ impl Gauges {
             self.health.set_caught_up();
         }
     }
+}
+
+fn show_sizes(metrics: &Metrics, stats: &Stats, position: Position) {
+    metrics.profiles.set(whole(stats.profiles));
+    metrics.items.set(whole(stats.items));
+    metrics.pairs.set(whole(stats.pairs));
+    metrics.episodes_open.set(whole(stats.episodes_open));
+    for (class, bytes) in [
+        ("profiles", stats.profile_bytes),
+        ("items", stats.item_bytes),
+    ] {
+        metrics
+            .state_bytes
+            .with_label_values(&[class])
+            .set(whole(bytes));
+    }
+    metrics.position.set(whole(position));
 }
 
 fn whole(count: u64) -> i64 {

@@ -17,11 +17,22 @@ use crate::engine::triggers::Rules;
 use crate::pipeline;
 use crate::server;
 use crate::stream::embedded;
+#[cfg(feature = "kafka")]
+use crate::stream::kafka;
 
 /// Variables `IMPULSE__SECTION__KEY` override the file.
 const ENVIRONMENT: &str = "IMPULSE__";
 /// Names of the sections, one a part.
-const SECTIONS: [&str; 6] = ["data", "engine", "log", "pipeline", "server", "topology"];
+const SECTIONS: &[&str] = &[
+    "data",
+    "engine",
+    #[cfg(feature = "kafka")]
+    "kafka",
+    "log",
+    "pipeline",
+    "server",
+    "topology",
+];
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -30,6 +41,9 @@ pub struct Config {
     pub data: Data,
     /// What the engine decides by.
     pub engine: engine::Config,
+    /// Events from Kafka.
+    #[cfg(feature = "kafka")]
+    pub kafka: kafka::Config,
     /// The embedded log.
     pub log: embedded::Config,
     /// From arrival to acknowledgement.
@@ -99,6 +113,8 @@ impl Config {
         let mut config = Self {
             data: found.section("data"),
             engine: found.section("engine"),
+            #[cfg(feature = "kafka")]
+            kafka: found.section("kafka"),
             log: found.section("log"),
             pipeline: found.section("pipeline"),
             server: found.section("server"),
@@ -115,6 +131,8 @@ impl Config {
         found
             .mistakes
             .extend(of("engine", config.engine.mistakes()));
+        #[cfg(feature = "kafka")]
+        found.mistakes.extend(of("kafka", config.kafka.mistakes()));
         found.mistakes.extend(of("log", config.log.mistakes()));
         found
             .mistakes

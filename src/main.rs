@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if failure.code != 0 {
+            if failure.code != 0 && !failure.message.is_empty() {
                 // Without standard error there is nobody to tell.
                 drop(writeln!(std::io::stderr(), "impulse: {failure}"));
             }

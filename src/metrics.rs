@@ -6,11 +6,11 @@
 use std::sync::{Arc, OnceLock};
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use crate::domain::{EventKind, Input};
+use crate::domain::{EventKind, Input, TriggerKind, TriggerReason};
 
 /// Edges of what a query takes, with one at each objective: 1, 2, 5 and 10 ms.
 const REQUEST_SECONDS: &[f64] = &[
@@ -31,6 +31,10 @@ const TRIGGER_SECONDS: &[f64] = &[
 /// Edges of a write to disk.
 const FSYNC_SECONDS: &[f64] = &[
     0.0001, 0.0003, 0.001, 0.002, 0.004, 0.008, 0.016, 0.05, 0.1, 0.5, 2.0,
+];
+/// Edges of a transaction, with one at the objective: 150 ms.
+const TRANSACTION_SECONDS: &[f64] = &[
+    0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.5, 1.0, 2.0, 5.0,
 ];
 /// Edges of work on the whole state, with one at each objective: 300 ms and 1 s.
 const STATE_SECONDS: &[f64] = &[
@@ -110,6 +114,20 @@ metrics! {
     restore_seconds: Histogram = histogram("impulse_restore_seconds", "Time from start until the state was restored.", STATE_SECONDS);
     replay_divergence: IntCounter = counter("impulse_replay_divergence_total", "Outputs that replay computed differently from the log.");
 
+    // Kafka.
+    consumer_lag_records: IntGaugeVec = gauges("impulse_consumer_lag_records", "Committed records that are not applied yet.", &["topic", "partition"]);
+    consumer_lag_seconds: GaugeVec = float_gauges("impulse_consumer_lag_seconds", "Age of the last applied record while there is a lag.", &["topic", "partition"]);
+    kafka_transaction_seconds: Histogram = histogram("impulse_kafka_transaction_seconds", "Time from the begin of a transaction until it is committed.", TRANSACTION_SECONDS);
+    kafka_outputs: IntCounterVec = counters("impulse_kafka_outputs_total", "Records written and committed, by topic.", &["topic"]);
+    kafka_take_overs: IntCounter = counter("impulse_kafka_take_overs_total", "Partitions taken over, from others or from oneself after trouble.");
+    kafka_troubles: IntCounterVec = counters("impulse_kafka_troubles_total", "Times that a partition or the group could not go on, by reason.", &["reason"]);
+    kafka_partitions_live: IntGauge = gauge("impulse_kafka_partitions_live", "Partitions that this process follows.");
+    kafka_misrouted: IntCounter = counter("impulse_kafka_misrouted_total", "Events outside the partition of their shopper: keyed by something else, or by another partitioner.");
+    kafka_skipped_records: IntCounter = counter("impulse_kafka_skipped_records_total", "Offsets that retention removed before they were read.");
+    txn_torn: IntCounter = counter("impulse_txn_torn_total", "Outputs found without their transaction, which are not written twice.");
+    txn_lost_repaired: IntCounter = counter("impulse_txn_lost_repaired_total", "Outputs missing from their transaction, which were written again.");
+    txn_repeated: IntCounter = counter("impulse_txn_repeated_total", "Outputs found more than once.");
+
     // What is running.
     guarantee_info: IntGaugeVec = gauges("impulse_guarantee_info", "1 for the delivery guarantee in force, with the reason for its level.", &["level", "reason"]);
     build_info: IntGaugeVec = gauges("impulse_build_info", "1 for the running build.", &["version", "commit"]);
@@ -129,6 +147,15 @@ impl Metrics {
     /// Counts that a limit was reached; `limit` is the name of its setting.
     pub fn limit_reached(&self, limit: &'static str) {
         self.limits_reached.with_label_values(&[limit]).inc();
+    }
+
+    /// Counts a record of the trigger log.
+    pub fn count_trigger(&self, rule: &str, kind: TriggerKind, reason: TriggerReason) {
+        self.triggers.with_label_values(&[rule, kind.name()]).inc();
+        if kind == TriggerKind::Suppressed {
+            let labels = [rule, reason.name()];
+            self.triggers_suppressed.with_label_values(&labels).inc();
+        }
     }
 
     /// Counters of one way in, for a writer that counts every record.
@@ -264,6 +291,10 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGa
 
 fn float_gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
     registered(registry, Gauge::new(name, help))
+}
+
+fn float_gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    registered(registry, GaugeVec::new(Opts::new(name, help), labels))
 }
 
 fn histogram(registry: &Registry, name: &str, help: &str, edges: &[f64]) -> Histogram {

@@ -2,7 +2,7 @@
 # Runs a test command, then prints the totals of all its test binaries and counts what was skipped.
 #
 # A test that cannot run because a part is missing prints a line that begins with SKIPPED and says why. That is expected
-# only for data sets, and only where the folder with the data sets is not there.
+# only for data sets where their folder is not there, and for Kafka where Java or Maven is not.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 log=$(mktemp)
@@ -17,6 +17,10 @@ skipped=$(grep -c '^SKIPPED' "$log")
 grep '^SKIPPED' "$log" | sort | uniq -c
 if [ "$skipped" -gt 0 ] && [ -d ../shared/data ]; then
     echo "the data sets are in ../shared/data, so nothing may be skipped" >&2
+    status=1
+fi
+if grep -q '^SKIPPED Kafka' "$log" && command -v java >/dev/null && command -v mvn >/dev/null; then
+    echo "Java and Maven are here, so the Kafka tests may not be skipped" >&2
     status=1
 fi
 echo "$totals, $skipped skipped"

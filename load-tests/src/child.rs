@@ -44,6 +44,26 @@ impl Server {
         })
     }
 
+    /// `impulse serve` with these variables.
+    pub(crate) fn impulse_with(environment: &[(String, String)]) -> anyhow::Result<Self> {
+        let mut command = Command::new(beside("impulse")?);
+        command
+            .args(["serve", "--output", "json", "--grpc-listen", "127.0.0.1:0"])
+            .args(["--http-listen", "127.0.0.1:0"])
+            .envs(environment.iter().map(|(key, value)| (key, value)));
+        let (child, line) = start(command)?;
+        let started: serde_json::Value = serde_json::from_str(&line)?;
+        let address = started
+            .get("grpc")
+            .and_then(serde_json::Value::as_str)
+            .context("the server names no address")?;
+        Ok(Self {
+            address: format!("http://{address}"),
+            child,
+            _data_dir: None,
+        })
+    }
+
     /// The empty service.
     pub(crate) fn echo() -> anyhow::Result<Self> {
         let mut command = Command::new(beside("load-tests")?);

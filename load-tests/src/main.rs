@@ -5,6 +5,7 @@ mod child;
 mod echo;
 mod freshness;
 mod ingest;
+mod kafka;
 mod pace;
 mod report;
 mod serving;
@@ -41,6 +42,8 @@ enum Scenario {
     Ingest(ingest::Options),
     /// From an event's being sent to an answer that shows it.
     Freshness(freshness::Options),
+    /// Events from a broker: how fast they are applied exactly once, and how long a crash keeps them waiting.
+    Kafka(kafka::Options),
     /// The empty service; `serving` starts it.
     #[command(hide = true)]
     Echo {
@@ -62,6 +65,7 @@ async fn main() -> anyhow::Result<()> {
         Scenario::Serving(options) => serving::run(&options, args.json).await,
         Scenario::Ingest(options) => ingest::run(&options, args.json).await,
         Scenario::Freshness(options) => freshness::run(&options, args.json).await,
+        Scenario::Kafka(options) => kafka::run(&options, args.json).await,
         Scenario::Echo { listen } => echo::serve(listen).await,
     }
 }

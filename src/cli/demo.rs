@@ -27,7 +27,7 @@ use crate::cli::{Format, Output, Settings};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::domain::{DAY_MS, Event, Input, Millis};
-use crate::pipeline::{Batch, Ingest, Origin, Refused};
+use crate::pipeline::{Batch, EventSource, Ingest, Origin, Refused};
 use crate::shop::{self, Habits, Shop, Traffic, evening_before};
 use crate::stream::embedded::Repair;
 
@@ -94,6 +94,7 @@ pub(crate) fn run(demo: Demo, output: Output) -> Result<(), Failure> {
         config.server.grpc_listen = demo.grpc_listen.unwrap_or(config.server.grpc_listen);
         config.server.http_listen = demo.http_listen.unwrap_or(config.server.http_listen);
         data_dir.path().clone_into(&mut config.data.dir);
+        config.pipeline.source = EventSource::Embedded;
     })
     .map_err(|mistakes| Failure::new(exit::CONFIG, mistakes))?;
     let summary = runtime()?.block_on(play(demo, config, output))?;

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What was compared differs.
+#[cfg(feature = "kafka")]
+pub(crate) const DIFFERENT: u8 = 1;
 /// Wrong usage.
 pub(crate) const USAGE: u8 = 2;
 /// Data that cannot be used.
@@ -34,6 +37,12 @@ impl Failure {
             code,
             message: message.to_string(),
         }
+    }
+
+    /// An exit code that is an answer: all was said on standard output.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn silent(code: u8) -> Self {
+        Self::new(code, "")
     }
 }
 

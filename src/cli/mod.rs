@@ -12,6 +12,7 @@ mod serve;
 mod ask;
 mod watch;
 mod settings;
+mod topology;
 
 use std::path::PathBuf;
 
@@ -90,6 +91,9 @@ enum Command {
     /// Look at what a server refused.
     #[command(subcommand)]
     Dlq(dlq::Dlq),
+    /// Show the topics that a Kafka cluster needs, compare them with what it has, create them.
+    #[command(subcommand)]
+    Topology(topology::Topics),
     /// Check or show the settings.
     #[command(subcommand)]
     Config(settings::Action),
@@ -113,6 +117,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Evaluate(evaluate) => evaluate::run(&evaluate, output),
         Command::Import(import) => import::run(&import, output),
         Command::Dlq(dlq) => dlq::run(&dlq, output),
+        Command::Topology(topics) => topology::run(&topics, output),
         Command::Config(action) => settings::run(action, output),
     }
 }

@@ -8,19 +8,21 @@ use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+#[cfg(feature = "kafka")]
+use crate::app::KafkaApp;
 use crate::app::{App, AppError};
 use crate::cli::exit::{self, Failure};
 use crate::cli::{Format, Output, Settings};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::pipeline::{Durability, StartError};
+use crate::pipeline::{Durability, EventSource, StartError};
 use crate::server;
 use crate::stream::embedded::{OpenError, Repair};
 
 /// Serve gRPC and HTTP on a data directory.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  impulse serve\n  impulse serve --data-dir /var/lib/impulse --config impulse.toml\n  impulse serve --grpc-listen 127.0.0.1:0 --http-listen 127.0.0.1:0 --output json"
+    after_help = "Examples:\n  impulse serve\n  impulse serve --data-dir /var/lib/impulse --config impulse.toml\n  impulse serve --source kafka\n  impulse serve --grpc-listen 127.0.0.1:0 --http-listen 127.0.0.1:0 --output json"
 )]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -37,6 +39,10 @@ pub(crate) struct Serve {
     /// When an accepted event is acknowledged: `sync` after fdatasync, `os` after write [default: sync].
     #[arg(long, value_name = "MODE", value_parser = durability)]
     durability: Option<Durability>,
+    /// Where events come from: `embedded` from callers into the log in the data directory, `kafka` from topics, with
+    /// triggers to topics (settings of section `kafka`) [default: embedded].
+    #[arg(long, value_name = "SOURCE", value_parser = source)]
+    source: Option<EventSource>,
     /// Allow addresses other than loopback although callers are not asked who they are.
     #[arg(long)]
     insecure: bool,
@@ -53,6 +59,7 @@ impl Serve {
         config.server.grpc_listen = self.grpc_listen.unwrap_or(config.server.grpc_listen);
         config.server.http_listen = self.http_listen.unwrap_or(config.server.http_listen);
         config.pipeline.durability = self.durability.unwrap_or(config.pipeline.durability);
+        config.pipeline.source = self.source.unwrap_or(config.pipeline.source);
         config.server.insecure |= self.insecure;
     }
 }
@@ -62,6 +69,10 @@ pub(crate) fn run(serve: &Serve, output: Output) -> Result<(), Failure> {
         serve.change(config);
     })
     .map_err(|mistakes| Failure::new(exit::CONFIG, mistakes))?;
+    #[cfg(feature = "kafka")]
+    if config.pipeline.source == EventSource::Kafka {
+        return runtime()?.block_on(serve_kafka(&config, output));
+    }
     let repair = if serve.repair {
         Repair::Cut
     } else {
@@ -80,6 +91,50 @@ pub(crate) fn run(serve: &Serve, output: Output) -> Result<(), Failure> {
         }
         ended
     })
+}
+
+/// Serves what comes from Kafka. The ports are open at once, and `/readyz` says how far it is.
+#[cfg(feature = "kafka")]
+async fn serve_kafka(config: &Config, output: Output) -> Result<(), Failure> {
+    let mut app = KafkaApp::start(config.clone(), Clock::system())
+        .await
+        .map_err(failure)?;
+    announce_kafka(&app, config, output)?;
+    let ended = tokio::select! {
+        signalled = stop_signal() => signalled.map_err(Failure::from),
+        () = app.failed() => Err(Failure::new(exit::SOFTWARE, "a part of the server ended by itself")),
+    };
+    tokio::select! {
+        () = app.stop() => {}
+        second = stop_signal() => second?,
+    }
+    ended
+}
+
+#[cfg(feature = "kafka")]
+fn announce_kafka(app: &KafkaApp, config: &Config, output: Output) -> Result<(), Failure> {
+    let (grpc, http) = (app.server().grpc_address(), app.server().http_address());
+    let (brokers, topics) = (&config.kafka.brokers, &config.kafka.topics);
+    let mut out = std::io::stdout().lock();
+    if output.format == Format::Json {
+        let line = serde_json::json!({
+            "grpc": grpc.to_string(),
+            "http": http.to_string(),
+            "brokers": brokers,
+            "group": config.kafka.group,
+        });
+        writeln!(out, "{line}")?;
+    } else if !output.quiet {
+        writeln!(out, "serving gRPC on {grpc} and HTTP on http://{http}/")?;
+        writeln!(
+            out,
+            "events from {} at {brokers}, triggers to {}, in transactions",
+            topics.events, topics.triggers
+        )?;
+        writeln!(out, "next: curl -s http://{http}/readyz")?;
+    }
+    out.flush()?;
+    Ok(())
 }
 
 /// The runtime of every command that talks over the network.
@@ -104,6 +159,8 @@ pub(crate) fn failure(error: AppError) -> Failure {
         }
         AppError::State(StartError::Open(OpenError::Locked { .. })) => exit::UNAVAILABLE,
         AppError::State(_) => exit::IO,
+        #[cfg(feature = "kafka")]
+        AppError::Kafka(_) => exit::CONFIG,
         AppError::Server(server::StartError::Settings(_)) => exit::CONFIG,
         AppError::Server(server::StartError::Listen { .. }) => exit::CANNOT_CREATE,
         AppError::Server(_) => exit::SOFTWARE,
@@ -154,5 +211,15 @@ fn durability(text: &str) -> Result<Durability, String> {
         "sync" => Ok(Durability::Sync),
         "os" => Ok(Durability::Os),
         other => Err(format!("`{other}` is no durability; there are sync and os")),
+    }
+}
+
+fn source(text: &str) -> Result<EventSource, String> {
+    match text {
+        "embedded" => Ok(EventSource::Embedded),
+        "kafka" => Ok(EventSource::Kafka),
+        other => Err(format!(
+            "`{other}` is no source; there are embedded and kafka"
+        )),
     }
 }

@@ -6,9 +6,12 @@
 //! topics say is too.
 
 mod deliver;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod pace;
 mod recover;
 mod run;
+mod views;
 mod writer;
 
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use self::recover::{Recovered, StartError, recover};
 pub use self::run::{LogFigures, Pipeline, start};
+pub use self::views::{Away, Views};
 use self::writer::{Message, Prepared};
 use crate::clock::Clock;
 use crate::domain::{Input, Millis, Position, Record, Rejection, Seq};
@@ -30,6 +34,8 @@ use crate::metrics::Metrics;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Where events come from.
+    pub source: EventSource,
     /// When an accepted event is acknowledged.
     pub durability: Durability,
     /// Records that may wait for the writer. Beyond it a batch is refused with `RESOURCE_EXHAUSTED`, or waits if it is
@@ -53,6 +59,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            source: EventSource::Embedded,
             durability: Durability::Sync,
             queue_records_max: 65_536,
             frame_records_max: 2_048,
@@ -84,11 +91,28 @@ impl Config {
                 "queue_records_max: must hold one batch of {BATCH_ENTRIES_MAX}"
             ));
         }
+        if self.source == EventSource::Kafka && cfg!(not(feature = "kafka")) {
+            mistakes.push(
+                "source: this program was built without Kafka; build it with `--features kafka`"
+                    .to_owned(),
+            );
+        }
         if self.idle_hold_ms_max < 0 {
             mistakes.push("idle_hold_ms_max: must be 0 or more".to_owned());
         }
         mistakes
     }
+}
+
+/// Where events come from, and where triggers go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventSource {
+    /// From callers into the embedded log.
+    #[default]
+    Embedded,
+    /// From Kafka, and triggers to it.
+    Kafka,
 }
 
 /// Entries that one batch may have.
@@ -174,6 +198,9 @@ pub enum Refused {
     /// The server is going down.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// No broker took it in time; parts of it may have been taken.
+    #[error("Kafka did not take the batch in time")]
+    Unreachable,
 }
 
 /// How safe an acknowledged event is.
@@ -190,12 +217,24 @@ pub enum Durability {
 /// Takes batches; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    queue: SyncSender<Message>,
-    room: Arc<Semaphore>,
+    door: Door,
     shared: Arc<Shared>,
     trigger_seq: watch::Receiver<Seq>,
     clock: Clock,
     metrics: Arc<Metrics>,
+}
+
+/// Where batches go.
+#[derive(Clone, Debug)]
+enum Door {
+    /// To the writer of the embedded log.
+    Log {
+        queue: SyncSender<Message>,
+        room: Arc<Semaphore>,
+    },
+    /// To the events topic.
+    #[cfg(feature = "kafka")]
+    Kafka(kafka::Entrance),
 }
 
 /// What the door and the writer both look at.
@@ -206,6 +245,16 @@ struct Shared {
     disk_full: AtomicBool,
 }
 
+impl Shared {
+    fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            idle_holds: AtomicUsize::new(0),
+            disk_full: AtomicBool::new(false),
+        }
+    }
+}
+
 impl Ingest {
     /// Submits a batch and waits until it is as durable as configured. When the queue is full, it is refused.
     ///
@@ -213,10 +262,15 @@ impl Ingest {
     ///
     /// If the batch was not taken.
     pub async fn submit(&self, batch: Batch) -> Result<Receipt, Refused> {
-        let records = u32::try_from(batch.entries.len().max(1)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(records);
-        let permit = room.map_err(|_| self.refuse(Refused::Overloaded))?;
-        self.enqueue(batch, permit).await
+        match &self.door {
+            Door::Log { queue, room } => {
+                let room = Arc::clone(room).try_acquire_many_owned(records_of(&batch));
+                let permit = room.map_err(|_| self.refuse(Refused::Overloaded))?;
+                self.enqueue(queue, batch, permit).await
+            }
+            #[cfg(feature = "kafka")]
+            Door::Kafka(entrance) => self.produce(entrance, batch).await,
+        }
     }
 
     /// As [`Ingest::submit`], but waits for room in the queue: for streams, whose senders then wait too.
@@ -225,10 +279,40 @@ impl Ingest {
     ///
     /// If the batch was not taken.
     pub async fn submit_patiently(&self, batch: Batch) -> Result<Receipt, Refused> {
-        let records = u32::try_from(batch.entries.len().max(1)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(records).await;
-        let permit = room.map_err(|_| self.refuse(Refused::ShuttingDown))?;
-        self.enqueue(batch, permit).await
+        match &self.door {
+            Door::Log { queue, room } => {
+                let room = Arc::clone(room)
+                    .acquire_many_owned(records_of(&batch))
+                    .await;
+                let permit = room.map_err(|_| self.refuse(Refused::ShuttingDown))?;
+                self.enqueue(queue, batch, permit).await
+            }
+            #[cfg(feature = "kafka")]
+            Door::Kafka(entrance) => self.produce(entrance, batch).await,
+        }
+    }
+
+    /// A door to the events topic.
+    #[cfg(feature = "kafka")]
+    fn to_kafka(
+        entrance: kafka::Entrance,
+        shared: Arc<Shared>,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        Self {
+            door: Door::Kafka(entrance),
+            shared,
+            trigger_seq: kafka::no_triggers(),
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    async fn produce(&self, entrance: &kafka::Entrance, batch: Batch) -> Result<Receipt, Refused> {
+        let submitted = entrance.submit(batch, self.clock.now()).await;
+        submitted.map_err(|refused| self.refuse(refused))
     }
 
     /// While the guard lives, silence does not advance event time: history is being read.
@@ -251,8 +335,14 @@ impl Ingest {
 
     /// Records that wait for the writer.
     pub fn queued(&self) -> u64 {
-        let free = self.room.available_permits();
-        self.shared.config.queue_records_max.saturating_sub(free) as u64
+        match &self.door {
+            Door::Log { room, .. } => {
+                let free = room.available_permits();
+                self.shared.config.queue_records_max.saturating_sub(free) as u64
+            }
+            #[cfg(feature = "kafka")]
+            Door::Kafka(_) => 0,
+        }
     }
 
     /// Whether intake is stopped because the disk is full.
@@ -262,6 +352,7 @@ impl Ingest {
 
     async fn enqueue(
         &self,
+        queue: &SyncSender<Message>,
         batch: Batch,
         permit: tokio::sync::OwnedSemaphorePermit,
     ) -> Result<Receipt, Refused> {
@@ -270,14 +361,12 @@ impl Ingest {
         }
         let (reply, answer) = oneshot::channel();
         let prepared = Prepared::new(batch, self.clock.now(), permit, reply);
-        self.queue
-            .try_send(Message::Batch(prepared))
-            .map_err(|error| {
-                self.refuse(match error {
-                    TrySendError::Full(_) => Refused::Overloaded,
-                    TrySendError::Disconnected(_) => Refused::ShuttingDown,
-                })
-            })?;
+        queue.try_send(Message::Batch(prepared)).map_err(|error| {
+            self.refuse(match error {
+                TrySendError::Full(_) => Refused::Overloaded,
+                TrySendError::Disconnected(_) => Refused::ShuttingDown,
+            })
+        })?;
         answer.await.unwrap_or(Err(Refused::ShuttingDown))
     }
 
@@ -286,6 +375,7 @@ impl Ingest {
             Refused::Overloaded => "overloaded",
             Refused::DiskFull => "disk_full",
             Refused::ShuttingDown => "shutting_down",
+            Refused::Unreachable => "unreachable",
         };
         self.metrics
             .intake_refused
@@ -293,6 +383,10 @@ impl Ingest {
             .inc();
         refused
     }
+}
+
+fn records_of(batch: &Batch) -> u32 {
+    u32::try_from(batch.entries.len().max(1)).unwrap_or(u32::MAX)
 }
 
 /// Keeps silence from advancing event time.

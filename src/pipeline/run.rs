@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 
@@ -16,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::deliver::{self, Deliverer};
 use crate::pipeline::pace::Pace;
 use crate::pipeline::writer::{Message, Writer};
-use crate::pipeline::{Config, Durability, Ingest, Origin, Recovered, Shared};
+use crate::pipeline::{Config, Door, Durability, Ingest, Origin, Recovered, Shared};
 use crate::stream::embedded::{
     Counters, LogMark, Retention, RetentionError, SnapshotError, Snapshots, Topic, TopicReader,
 };
@@ -94,19 +93,17 @@ pub fn start(
     let (snapshot_requests, snapshot_rx) = mpsc::channel();
     let (stop_sync, stop_sync_rx) = mpsc::channel::<()>();
     let (trigger_seq, trigger_seq_rx) = watch::channel(recovery.end.trigger);
-    let shared = Arc::new(Shared {
-        config: config.clone(),
-        idle_holds: AtomicUsize::new(0),
-        disk_full: AtomicBool::new(false),
-    });
+    let shared = Arc::new(Shared::new(config));
     let mut pace = Pace::new(config);
     pace.resume(last_tick, clock.now());
     let sync = store.log.sync_handle();
     let view = engine.view();
     let [triggers, dead_letters, late] = Topic::ALL.map(|topic| store.topics.reader(topic));
     let ingest = Ingest {
-        queue: queue.clone(),
-        room: Arc::new(Semaphore::new(config.queue_records_max)),
+        door: Door::Log {
+            queue: queue.clone(),
+            room: Arc::new(Semaphore::new(config.queue_records_max)),
+        },
         shared: Arc::clone(&shared),
         trigger_seq: trigger_seq_rx,
         clock: clock.clone(),
@@ -255,7 +252,7 @@ fn write_snapshot(request: SnapshotRequest) -> Result<(), SnapshotError> {
 }
 
 /// Starts a thread whose panic takes the process with it: what it held is unknown.
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     let guarded = move || {
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
             die(&"a thread of the pipeline panicked");

@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::domain::{Position, Rejection, RejectionReason, Stage};
 use crate::engine::QueryError;
-use crate::pipeline::Refused;
+use crate::pipeline::{Away, Refused};
 
 /// The `domain` of every `ErrorInfo`: who defines the reasons.
 pub const ERROR_DOMAIN: &str = "impulse.dev";
@@ -201,6 +201,7 @@ impl Error {
             Refused::Overloaded => (Code::ResourceExhausted, "OVERLOADED"),
             Refused::DiskFull => (Code::ResourceExhausted, "DISK_FULL"),
             Refused::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
+            Refused::Unreachable => (Code::Unavailable, "KAFKA_UNREACHABLE"),
         };
         let mut error = Self::new(code, reason, format!("{refused}; send it again later"));
         error.0.retry_after = Some(RETRY_AFTER);
@@ -212,6 +213,28 @@ impl Error {
         let mut error = Self::new(Code::Unavailable, reason, why);
         error.0.retry_after = Some(RETRY_AFTER);
         error
+    }
+
+    /// The logs are topics of Kafka.
+    pub fn logs_in_kafka() -> Self {
+        let why = "this server writes triggers and dead letters to Kafka; read them there (topics `impulse.triggers.v1` and \
+                   `impulse.events.v1.dlq` unless kafka.topics names others)";
+        Self::new(Code::FailedPrecondition, "LOGS_IN_KAFKA", why)
+    }
+
+    /// Every partition has positions of its own.
+    pub fn positions_in_kafka() -> Self {
+        let why = "with events from Kafka there is one position a partition and min_position cannot name one; leave it out";
+        Self::new(Code::FailedPrecondition, "POSITIONS_IN_KAFKA", why)
+    }
+
+    /// The shopper's partition is in another process, or being taken over.
+    pub fn not_owner(away: Away) -> Self {
+        let partition = away.partition;
+        let why = format!(
+            "the shopper's partition {partition} is not here; another instance of the group has it"
+        );
+        Self::unavailable("NOT_OWNER", &why).with("partition", partition)
     }
 
     /// The state is older than the request allows.

@@ -24,9 +24,8 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::domain::Event;
-use crate::engine::View;
 use crate::metrics::Metrics;
-use crate::pipeline::Ingest;
+use crate::pipeline::{Ingest, Views};
 use crate::stream::embedded::TopicReader;
 
 use self::connection::Limits;
@@ -44,19 +43,26 @@ pub struct Listeners {
     http: TcpListener,
 }
 
-/// What a server works with.
-#[derive(Debug)]
-pub struct Parts {
-    /// Reads the state.
-    pub view: View,
-    /// Takes what arrives.
-    pub ingest: Ingest,
-    /// Accepted events as they become durable, for the page; sent only while somebody listens.
-    pub events: broadcast::Sender<Arc<Event>>,
+/// Readers of the embedded topic logs.
+#[derive(Clone, Debug)]
+pub struct Logs {
     /// Reads the trigger log.
     pub triggers: TopicReader,
     /// Reads the dead-letter log.
     pub dead_letters: TopicReader,
+}
+
+/// What a server works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Reads the state.
+    pub view: Views,
+    /// Takes what arrives.
+    pub ingest: Ingest,
+    /// Accepted events as they become durable, for the page; sent only while somebody listens.
+    pub events: broadcast::Sender<Arc<Event>>,
+    /// Reads the trigger log and the dead-letter log; `None` where they are topics of Kafka.
+    pub logs: Option<Logs>,
     /// Whether work is welcome.
     pub health: Health,
     /// Counts.
@@ -157,8 +163,7 @@ pub fn start(config: Config, listeners: Listeners, parts: Parts) -> Result<Serve
         view: parts.view,
         ingest: parts.ingest,
         events: parts.events,
-        triggers: parts.triggers,
-        dead_letters: parts.dead_letters,
+        logs: parts.logs,
         health: parts.health,
         metrics: Arc::clone(&parts.metrics),
         clock: parts.clock,

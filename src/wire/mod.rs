@@ -12,9 +12,11 @@ pub mod item;
 pub mod record;
 pub mod json;
 pub mod trigger;
+pub mod cloudevents;
 pub mod answer;
 pub mod profile;
 pub mod dead_letter;
+pub mod connect;
 pub mod datasets;
 pub mod proto;
 

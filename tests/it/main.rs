@@ -11,6 +11,7 @@
 )]
 
 mod abandonment;
+mod broker;
 mod datasets;
 mod dashboards;
 mod demo;
@@ -20,6 +21,9 @@ mod grpc;
 mod hostile_items;
 mod http;
 mod import;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod kafka_topology;
 mod kill;
 mod log_crash;
 mod log_faults;

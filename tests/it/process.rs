@@ -59,6 +59,24 @@ impl Process {
         self.child.id()
     }
 
+    /// Sends a signal, as in `signal("STOP")`.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "{name}: {sent}");
+    }
+
+    /// SIGTERM, and waits for the end, which must be a good one.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn terminate(&mut self) {
+        self.signal("TERM");
+        let status = self.child.wait().expect("a child ends");
+        assert!(status.success(), "{status}");
+    }
+
     /// kill -9, and waits for the end.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("a child can be killed");

@@ -10,7 +10,7 @@ use impulse::engine;
 use impulse::engine::triggers::Rules;
 use impulse::metrics::Metrics;
 use impulse::pipeline::{self, Durability, Pipeline};
-use impulse::server::{self, Health, Parts, Server};
+use impulse::server::{self, Health, Logs, Parts, Server};
 use impulse::stream::embedded::{self, Repair};
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -45,11 +45,13 @@ impl Serving {
         let health = Health::starting("restoring the state");
         let (events, pipeline) = pipeline;
         let parts = Parts {
-            view: pipeline.view(),
+            view: pipeline.view().into(),
             ingest: pipeline.ingest(),
             events,
-            triggers: pipeline.triggers(),
-            dead_letters: pipeline.dead_letters(),
+            logs: Some(Logs {
+                triggers: pipeline.triggers(),
+                dead_letters: pipeline.dead_letters(),
+            }),
             health: health.clone(),
             metrics: Arc::clone(&metrics),
             clock: Clock::manual(NOW),

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("evaluate", &["domain", "wire", "engine", "clock"]),
     ("metrics", &["domain"]),
-    ("stream", &["domain", "wire", "metrics"]),
+    ("stream", &["domain", "wire", "clock", "metrics"]),
     (
         "pipeline",
         &["domain", "wire", "engine", "clock", "metrics", "stream"],

@@ -30,7 +30,7 @@ impl TriggerService for Triggers {
             no_follow,
         } = request.into_inner();
         self.0.health.admit()?;
-        let records = self.0.subscribe(from_seq, !no_follow).map(|record| {
+        let records = self.0.subscribe(from_seq, !no_follow)?.map(|record| {
             Ok(proto::SubscribeResponse {
                 trigger: Some(record?),
             })

@@ -17,6 +17,7 @@ use crate::domain;
 use crate::server::Error;
 use crate::server::connection::stopped;
 use crate::server::service::Context;
+use crate::wire::proto;
 
 use super::openapi::Operation;
 use super::{Routes, events};
@@ -35,9 +36,7 @@ async fn follow(State(context): State<Arc<Context>>) -> Result<Response, Error> 
     context.health.admit()?;
     let mut stop = context.stop.clone();
     let ended = async move { stopped(&mut stop).await };
-    let next_trigger = context.triggers.newest() + 1;
-    let triggers = context
-        .subscribe(next_trigger, true)
+    let triggers = new_triggers(&context)
         .take_while(|record| std::future::ready(record.is_ok()))
         .filter_map(|record| std::future::ready(record.ok()))
         .map(|record| named("trigger", &record));
@@ -49,6 +48,16 @@ async fn follow(State(context): State<Arc<Context>>) -> Result<Response, Error> 
     Ok(Sse::new(all)
         .keep_alive(KeepAlive::default())
         .into_response())
+}
+
+/// Trigger records from now on; none where they are a topic of Kafka.
+fn new_triggers(
+    context: &Context,
+) -> impl Stream<Item = Result<proto::Trigger, Error>> + Send + use<> {
+    let records = context
+        .logs()
+        .and_then(|logs| context.subscribe(logs.triggers.newest() + 1, true));
+    stream::iter(records.ok()).flatten()
 }
 
 /// Accepted events, no more in a second than a page can show; the number of those left out follows.

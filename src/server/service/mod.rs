@@ -16,13 +16,11 @@ use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
 use crate::domain::{Event, Position};
-use crate::engine::View;
 use crate::metrics::Metrics;
-use crate::pipeline::Ingest;
+use crate::pipeline::{Ingest, Views};
 use crate::server::figures::AnswerTimes;
 use crate::server::limits::Call;
-use crate::server::{Config, Error, Health};
-use crate::stream::embedded::TopicReader;
+use crate::server::{Config, Error, Health, Logs};
 
 pub(super) use self::events::{entry, result};
 
@@ -34,11 +32,10 @@ const POSITION_POLL: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) config: Config,
-    pub(super) view: View,
+    pub(super) view: Views,
     pub(super) ingest: Ingest,
     pub(super) events: broadcast::Sender<Arc<Event>>,
-    pub(super) triggers: TopicReader,
-    pub(super) dead_letters: TopicReader,
+    pub(super) logs: Option<Logs>,
     pub(super) health: Health,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -54,8 +51,11 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// `DEADLINE_EXCEEDED` if that does not happen in time.
+    /// `DEADLINE_EXCEEDED` if that does not happen in time; `FAILED_PRECONDITION` if there are many positions.
     async fn reach(&self, position: Position, call: &Call) -> Result<(), Error> {
+        if position > 0 && self.logs.is_none() {
+            return Err(Error::positions_in_kafka());
+        }
         while self.view.position() < position {
             if call.patience().is_zero() {
                 return Err(Error::position_not_reached(position, self.view.position()));

@@ -28,6 +28,7 @@ impl Context {
         let found = self
             .view
             .profile(&request.user_id)
+            .map_err(Error::not_owner)?
             .ok_or_else(|| Error::user_not_found(&request.user_id))?;
         let mut response = proto::GetProfileResponse {
             profile: Some(profile::to_proto(&found)),

@@ -49,9 +49,7 @@ impl Context {
         }
         response.attribution_token =
             attribution_token(&query.placement, found.position, self.clock.now());
-        self.view
-            .model_version()
-            .clone_into(&mut response.model_version);
+        response.model_version = self.view.model_version();
         response.set_freshness(self.health.freshness());
         self.observe_stage("encode", encode);
         response.took_us = call.started.micros();

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::domain::Seq;
 use crate::server::Error;
+use crate::server::Logs;
 use crate::server::connection::stopped;
 use crate::server::limits::Call;
 use crate::stream::embedded::TopicReader;
@@ -52,7 +53,7 @@ impl Context {
         from: Seq,
         limit: usize,
     ) -> Result<Page<proto::Trigger>, Error> {
-        checked_page(&self.triggers, from, limit).await
+        checked_page(&self.logs()?.triggers, from, limit).await
     }
 
     /// A page of the dead-letter log.
@@ -65,29 +66,46 @@ impl Context {
         from: Seq,
         limit: usize,
     ) -> Result<Page<proto::DeadLetter>, Error> {
-        checked_page(&self.dead_letters, from, limit).await
+        checked_page(&self.logs()?.dead_letters, from, limit).await
     }
 
     /// Every trigger record from `from` on, then each new one; without `follow` it ends with the last one there is.
+    ///
+    /// # Errors
+    ///
+    /// `FAILED_PRECONDITION` if the trigger log is a topic of Kafka.
     pub(in crate::server) fn subscribe(
         &self,
         from: Seq,
         follow: bool,
-    ) -> impl Stream<Item = Result<proto::Trigger, Error>> + Send + use<> {
+    ) -> Result<impl Stream<Item = Result<proto::Trigger, Error>> + Send + use<>, Error> {
+        let reader = self.logs()?.triggers.clone();
         let subscription = Subscription {
-            reader: self.triggers.clone(),
             committed: self.ingest.trigger_seq(),
             stop: self.stop.clone(),
             next: from.max(1),
-            last: (!follow).then(|| self.triggers.newest()),
+            last: (!follow).then(|| reader.newest()),
+            reader,
             read: VecDeque::new(),
             ended: false,
         };
-        futures::stream::unfold(subscription, |mut subscription| async move {
-            let record = subscription.next().await?;
-            subscription.ended |= record.is_err();
-            Some((record, subscription))
-        })
+        Ok(futures::stream::unfold(
+            subscription,
+            |mut subscription| async move {
+                let record = subscription.next().await?;
+                subscription.ended |= record.is_err();
+                Some((record, subscription))
+            },
+        ))
+    }
+
+    /// The topic logs, if they are here.
+    ///
+    /// # Errors
+    ///
+    /// `FAILED_PRECONDITION` if they are topics of Kafka.
+    pub(in crate::server) fn logs(&self) -> Result<&Logs, Error> {
+        self.logs.as_ref().ok_or_else(Error::logs_in_kafka)
     }
 
     /// Open episodes, soonest deadline first.

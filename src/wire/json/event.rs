@@ -15,6 +15,11 @@ use crate::wire::json::{malformed, plain_text, sentence};
 
 /// The event in this text.
 pub(super) fn read(text: &str) -> Result<Event, Rejection> {
+    draft(text)?.into_checked()
+}
+
+/// What this text says, not yet checked.
+pub(super) fn draft(text: &str) -> Result<Draft, Rejection> {
     let mut reader = Reader::default();
     let mut json = serde_json::Deserializer::from_str(text);
     let read = Object(&mut reader)
@@ -26,7 +31,7 @@ pub(super) fn read(text: &str) -> Result<Event, Rejection> {
     if !text.trim_ascii_start().starts_with('{') {
         return Err(no_object());
     }
-    reader.into_draft().into_checked()
+    Ok(reader.into_draft())
 }
 
 fn no_object() -> Rejection {

@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::{Event, ItemPatch, Rejection, RejectionReason, Stage};
 use crate::wire::check::BATCH_MAX;
+use crate::wire::draft::Draft;
 
 /// One entry of a batch: its own bytes and what they say.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,11 @@ pub struct Decoded<'a, T> {
 /// If the bytes are no JSON object or the event does not pass the gates.
 pub fn event(bytes: &[u8]) -> Result<Event, Rejection> {
     event::read(utf8(bytes)?)
+}
+
+/// What a JSON object says of an event, not yet checked.
+pub(super) fn event_draft(bytes: &[u8]) -> Result<Draft, Rejection> {
+    event::draft(utf8(bytes)?)
 }
 
 /// The events of a body: one object, an array of them, or an object with an array `events`. Each is refused or taken

@@ -1,0 +1,219 @@
+//! What can go wrong with Kafka, in words that say what to do next.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// Why a partition cannot go on for now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// No broker answers.
+    #[error(
+        "no broker answers at {brokers} ({detail}); start one (`topology/kafka/broker up`) or set kafka.brokers"
+    )]
+    Unreachable {
+        /// The setting.
+        brokers: String,
+        /// What the client says.
+        detail: String,
+    },
+    /// A topic is not there.
+    #[error(
+        "topic {topic} is not there; make the topics with `impulse topology apply`, or set kafka.topics"
+    )]
+    TopicMissing {
+        /// Its name.
+        topic: String,
+    },
+    /// The events topic has another number of partitions than it had.
+    #[error(
+        "topic {topic} has {found} partitions and had {expected}: shoppers changed their partition, and their state did not. \
+         Begin anew with other topics, another kafka.group and another kafka.app, and replay the events into them"
+    )]
+    Partitions {
+        /// Its name.
+        topic: String,
+        /// How many there are.
+        found: u32,
+        /// How many there were.
+        expected: u32,
+    },
+    /// A topic of ours has another number of partitions than the events topic.
+    #[error(
+        "topic {topic} has {found} partitions and the events topic {expected}; what comes in by a partition goes out by the same: \
+         make them equal, see `impulse topology diff`"
+    )]
+    Uneven {
+        /// Its name.
+        topic: String,
+        /// How many there are.
+        found: u32,
+        /// How many the events topic has.
+        expected: u32,
+    },
+    /// The broker does not know us, or does not believe us.
+    #[error(
+        "the broker refused the credentials ({detail}); check kafka.properties `security.protocol` and `sasl.*`"
+    )]
+    Authentication {
+        /// What the client says.
+        detail: String,
+    },
+    /// The broker knows us and says no.
+    #[error(
+        "the broker does not allow it ({detail}); grant the rights on the topics, on the group and on the transactional id"
+    )]
+    Authorization {
+        /// What the client says.
+        detail: String,
+    },
+    /// Another process has taken the partition over.
+    #[error("another process took the partition over ({detail})")]
+    Fenced {
+        /// What the client says.
+        detail: String,
+    },
+    /// A transaction failed, or nobody can say whether it did: the log is asked.
+    #[error("a transaction did not end well ({detail}); the log says what became of it")]
+    Transaction {
+        /// What the client says.
+        detail: String,
+    },
+    /// What is needed to restore the state is not in the log.
+    #[error("{topic}: {detail}")]
+    Damaged {
+        /// The topic.
+        topic: String,
+        /// What is missing, and what to do.
+        detail: String,
+    },
+    /// The client refuses the settings.
+    #[error("{detail}; check kafka.properties")]
+    Settings {
+        /// What the client says.
+        detail: String,
+    },
+    /// The partition is being given up.
+    #[error("the partition is being given up")]
+    GivenUp,
+}
+
+impl Trouble {
+    /// Its name in metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::TopicMissing { .. } => "topic_missing",
+            Self::Partitions { .. } => "partitions",
+            Self::Uneven { .. } => "uneven",
+            Self::Authentication { .. } => "authentication",
+            Self::Authorization { .. } => "authorization",
+            Self::Fenced { .. } => "fenced",
+            Self::Transaction { .. } => "transaction",
+            Self::Damaged { .. } => "damaged",
+            Self::Settings { .. } => "settings",
+            Self::GivenUp => "given_up",
+        }
+    }
+
+    /// What an error of the client means. `remembered` is what the client last said about its connections: a call that
+    /// times out does not know why.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "librdkafka has hundreds of codes; what is not told apart is a broker in trouble"
+    )]
+    pub(super) fn of(
+        error: &KafkaError,
+        topic: &str,
+        brokers: &str,
+        remembered: Option<(RDKafkaErrorCode, String)>,
+    ) -> Self {
+        let mut detail = match error {
+            KafkaError::Transaction(error) => error.string(),
+            other => other.to_string(),
+        };
+        let mut code = match error {
+            // The value may be a secret.
+            KafkaError::ClientConfig(_, what, key, _) => {
+                let detail = format!("{key}: {what}");
+                return Self::Settings { detail };
+            }
+            KafkaError::ClientCreation(_) => return Self::Settings { detail },
+            KafkaError::Transaction(error) => error.code(),
+            other => other
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown),
+        };
+        let vague = [
+            RDKafkaErrorCode::OperationTimedOut,
+            RDKafkaErrorCode::BrokerTransportFailure,
+            RDKafkaErrorCode::AllBrokersDown,
+            RDKafkaErrorCode::WaitingForCoordinator,
+        ];
+        if vague.contains(&code)
+            && let Some((known, said)) = remembered
+        {
+            code = known;
+            detail = said;
+        }
+        match code {
+            RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::UnsupportedSASLMechanism
+            | RDKafkaErrorCode::SSL => Self::Authentication { detail },
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+                Self::Authorization { detail }
+            }
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition => Self::TopicMissing {
+                topic: topic.to_owned(),
+            },
+            RDKafkaErrorCode::Fatal
+            | RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+            | RDKafkaErrorCode::FencedInstanceId
+            | RDKafkaErrorCode::IllegalGeneration
+            | RDKafkaErrorCode::UnknownMemberId => Self::Fenced { detail },
+            _ if matches!(
+                error,
+                KafkaError::Transaction(_) | KafkaError::MessageProduction(_)
+            ) =>
+            {
+                Self::Transaction { detail }
+            }
+            _ => Self::Unreachable {
+                brokers: brokers.to_owned(),
+                detail,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_out_is_explained_by_what_the_client_said_before() {
+        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        let refused = Some((
+            RDKafkaErrorCode::Authentication,
+            "SASL authentication error".to_owned(),
+        ));
+        let trouble = Trouble::of(&timed_out, "events", "a:1", refused);
+        assert_eq!(trouble.name(), "authentication");
+        let trouble = Trouble::of(&timed_out, "events", "a:1", None);
+        assert_eq!(trouble.name(), "unreachable");
+        assert!(trouble.to_string().contains("a:1"), "{trouble}");
+    }
+
+    #[test]
+    fn a_missing_topic_names_the_next_command() {
+        let missing = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition);
+        let trouble = Trouble::of(&missing, "impulse.events.v1", "a:1", None);
+        assert!(trouble.to_string().contains("impulse topology apply"));
+    }
+}

@@ -1,0 +1,232 @@
+//! Engines and brokers that are killed, frozen and joined while events stream in: whatever happens, the topics must
+//! say exactly what the events oblige them to.
+//!
+//! `LOOPS` and `IMPULSE_SEED` choose how long and which way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::checker::{Observed, judge};
+use super::rig::{Random, Rig, Shop, metric, ready};
+use crate::broker::Broker;
+use crate::process::Process;
+
+/// Longer than the session and the transaction of a frozen process last.
+const BEYOND_SESSION: Duration = Duration::from_secs(8);
+/// The broker decides how short a session may be.
+const SETTINGS: &str = "group.min.session.timeout.ms=1000";
+
+/// What happens to whom.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// kill -9 of the engine, and a start.
+    Crash,
+    /// SIGTERM of the engine, and a start.
+    Restart,
+    /// The engine stands still beyond its session; another takes over; it wakes up.
+    Zombie,
+    /// The engine stands still, but not that long.
+    Nap,
+    /// Another engine joins, works and leaves.
+    Join,
+    /// Another engine joins and is killed with -9.
+    JoinAndCrash,
+    /// kill -9 of a broker, and a start.
+    BrokerCrash,
+    /// A broker stands still for a while.
+    BrokerNap,
+}
+
+impl Fault {
+    const ALL: [Self; 8] = [
+        Self::Crash,
+        Self::Zombie,
+        Self::BrokerCrash,
+        Self::Join,
+        Self::Restart,
+        Self::Nap,
+        Self::JoinAndCrash,
+        Self::BrokerNap,
+    ];
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_trigger_is_lost_repeated_or_invented_on_one_node() {
+    let Some(broker) = Broker::start(1, SETTINGS) else {
+        return;
+    };
+    run(&broker, 1, loops(10), &Fault::ALL).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_trigger_is_lost_repeated_or_invented_when_leaders_die() {
+    let Some(broker) = Broker::start(3, SETTINGS) else {
+        return;
+    };
+    run(
+        &broker,
+        3,
+        loops(3),
+        &[Fault::BrokerCrash, Fault::Crash, Fault::BrokerNap],
+    )
+    .await;
+}
+
+fn loops(default: u64) -> u64 {
+    let set = std::env::var("LOOPS").ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The faults one after the other, then judgement.
+async fn run(broker: &Broker, nodes: u64, loops: u64, faults: &[Fault]) {
+    let seed = std::env::var("IMPULSE_SEED").ok();
+    let seed = seed.and_then(|text| text.parse().ok()).unwrap_or(7);
+    println!("IMPULSE_SEED={seed} LOOPS={loops}");
+    let rig = Rig::new(broker, 4).await;
+    let traffic = Traffic::start(rig.shop(seed));
+    let mut field = Field {
+        engine: serve(&rig, "one"),
+        rig,
+        broker,
+        nodes,
+        random: Random(seed),
+        positions: Vec::new(),
+    };
+    for number in 0..loops {
+        ready(&field.engine).await;
+        field.pause(300, 1_500).await;
+        let fault = faults[usize::try_from(number).unwrap() % faults.len()];
+        println!("loop {number}: {fault:?} at {:?}", field.positions);
+        field.suffer(fault).await;
+        field.look_at_positions();
+    }
+    traffic.end();
+    ready(&field.engine).await;
+    field.rig.settled().await;
+    let repaired = metric(&field.engine, "impulse_txn_lost_repaired_total");
+    let torn = metric(&field.engine, "impulse_txn_torn_total");
+    let diverged = metric(&field.engine, "impulse_replay_divergence_total");
+    let judged = judge(&Observed::of(&field.rig));
+    println!("{judged:?}, repaired {repaired}, torn {torn}, diverged {diverged}");
+    let judged = judged.unwrap();
+    assert!(judged.triggers > 100, "there was something to judge");
+    assert!(diverged < 1.0, "replay agrees with the log");
+}
+
+fn serve(rig: &Rig, instance: &str) -> Process {
+    rig.serve(&[
+        ("IMPULSE__KAFKA__INSTANCE", instance),
+        ("IMPULSE__KAFKA__SESSION_TIMEOUT_MS", "5000"),
+        ("IMPULSE__KAFKA__TRANSACTION_TIMEOUT_MS", "4000"),
+        ("IMPULSE__KAFKA__MESSAGE_TIMEOUT_MS", "3000"),
+    ])
+}
+
+/// Where faults happen.
+struct Field<'a> {
+    rig: Rig,
+    broker: &'a Broker,
+    nodes: u64,
+    engine: Process,
+    random: Random,
+    positions: Vec<i64>,
+}
+
+impl Field<'_> {
+    async fn suffer(&mut self, fault: Fault) {
+        match fault {
+            Fault::Crash => {
+                self.engine.kill();
+                self.engine = serve(&self.rig, "one");
+            }
+            Fault::Restart => {
+                self.engine.terminate();
+                self.engine = serve(&self.rig, "one");
+            }
+            Fault::Nap => {
+                self.engine.signal("STOP");
+                self.pause(500, 3_000).await;
+                self.engine.signal("CONT");
+            }
+            Fault::Zombie => {
+                let heir = serve(&self.rig, "two");
+                self.engine.signal("STOP");
+                tokio::time::sleep(BEYOND_SESSION).await;
+                ready(&heir).await;
+                self.engine.signal("CONT");
+                self.pause(1_000, 3_000).await;
+                // The heir goes on alone, the other comes back later or never.
+                let mut zombie = std::mem::replace(&mut self.engine, heir);
+                zombie.kill();
+            }
+            Fault::Join => {
+                let mut other = serve(&self.rig, "other");
+                self.pause(2_000, 5_000).await;
+                other.terminate();
+            }
+            Fault::JoinAndCrash => {
+                let mut other = serve(&self.rig, "other");
+                self.pause(2_000, 5_000).await;
+                other.kill();
+            }
+            Fault::BrokerCrash => {
+                let node = (self.random.below(self.nodes) + 1).to_string();
+                self.broker.run(&["kill", &node]);
+                self.pause(200, 3_000).await;
+                self.broker.run(&["start", &node]);
+            }
+            Fault::BrokerNap => {
+                let node = (self.random.below(self.nodes) + 1).to_string();
+                self.broker.run(&["pause", &node]);
+                self.pause(1_000, 6_000).await;
+                self.broker.run(&["cont", &node]);
+            }
+        }
+    }
+
+    /// A position never goes back.
+    fn look_at_positions(&mut self) {
+        let positions = self.rig.positions();
+        for (partition, (before, now)) in self.positions.iter().zip(&positions).enumerate() {
+            assert!(
+                now >= before,
+                "partition {partition} went from {before} to {now}"
+            );
+        }
+        if !positions.is_empty() {
+            self.positions = positions;
+        }
+    }
+
+    async fn pause(&mut self, least_ms: u64, most_ms: u64) {
+        let ms = least_ms + self.random.below(most_ms - least_ms);
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+/// A shop that is open while other things happen.
+struct Traffic {
+    open: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Traffic {
+    fn start(mut shop: Shop) -> Self {
+        let open = Arc::new(AtomicBool::new(true));
+        let still_open = Arc::clone(&open);
+        let thread = std::thread::spawn(move || {
+            while still_open.load(Ordering::Acquire) {
+                shop.send(20);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            shop.flush();
+        });
+        Self { open, thread }
+    }
+
+    fn end(self) {
+        self.open.store(false, Ordering::Release);
+        self.thread.join().unwrap();
+    }
+}
