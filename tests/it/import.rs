@@ -214,7 +214,7 @@ fn refused_messages_are_listed() {
             .unwrap();
         String::from_utf8(out.stdout).unwrap()
     };
-    assert_eq!(list("table", "1"), "nothing was refused from 1 on\n");
+    assert_eq!(list("table", "1"), "nothing was refused from there on\n");
     let body = r#"{"userId":"u","eventType":"teleport"}"#;
     let answer = served.http(&format!(
         "POST /track-event HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\

@@ -14,6 +14,7 @@ mod abandonment;
 mod broker;
 mod datasets;
 mod dashboards;
+mod dead_letters;
 mod demo;
 mod evaluate;
 mod golden;

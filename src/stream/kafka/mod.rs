@@ -8,6 +8,7 @@ mod client;
 mod commit;
 mod config;
 mod feed;
+mod letters;
 mod member;
 mod output;
 mod producer;
@@ -19,6 +20,7 @@ pub use self::admin::{Admin, AdminError};
 pub use self::commit::{CommitRecord, Tick, chain};
 pub use self::config::{Config, Start, Topics};
 pub use self::feed::{Feed, FeedRecord};
+pub use self::letters::{Letter, letters, put_back};
 pub use self::member::{Change, Member};
 pub use self::output::{
     IDENTITY_HEADER, Output, OutputTopic, SEQ_HEADER, TRANSACTION_HEADER, text_header,

@@ -3,6 +3,7 @@
 mod bent_sink;
 mod checker;
 mod faults;
+mod letters;
 mod mutants;
 mod rig;
 
