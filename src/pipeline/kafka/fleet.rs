@@ -16,6 +16,8 @@ use super::shard::{Common, Control, Order, Shard};
 
 /// Pause between attempts to reach the brokers or to join the group.
 const RETRY: Duration = Duration::from_secs(1);
+/// The longest pause of a member that was fenced again and again.
+const FENCED_PAUSE_MAX: Duration = Duration::from_mins(5);
 /// How long one look at the group takes.
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the number of partitions is checked.
@@ -54,19 +56,25 @@ struct Crew {
 impl Fleet {
     /// Runs until it is told to stop.
     pub(super) fn run(self) {
+        let mut fenced = RETRY;
         while !self.is_stopped() {
+            let watch = Stopwatch::start();
             let followed = self.look_up().and_then(|count| self.follow(count));
             let Err(trouble) = followed else {
                 return;
             };
             self.report(&trouble);
-            // Whoever has our name now would be fenced in turn if we came back: that is for an operator to decide.
-            let pause = if matches!(trouble, Trouble::Fenced { .. }) {
-                Duration::MAX
-            } else {
-                RETRY
-            };
-            self.pause(pause);
+            if !matches!(trouble, Trouble::Fenced { .. }) {
+                self.pause(RETRY);
+                continue;
+            }
+            // A member whose broker hung may have fenced itself: the answer that named it anew was lost. So it comes
+            // back; but ever later, lest two that were given one name fence each other for ever.
+            if watch.elapsed() > FENCED_PAUSE_MAX {
+                fenced = RETRY;
+            }
+            self.pause(fenced);
+            fenced = (fenced * 2).min(FENCED_PAUSE_MAX);
         }
     }
 
@@ -141,7 +149,7 @@ impl Fleet {
                 crew.give_up_all(Order::Drop);
                 return Err(Trouble::Fenced {
                     detail:
-                        "another process joined the group with this kafka.instance; end one of them"
+                        "the group knows another member of this kafka.instance; if there is another process with it, end one of them"
                             .to_owned(),
                 });
             }

@@ -86,7 +86,8 @@ async fn run(broker: &Broker, nodes: u64, loops: u64, faults: &[Fault]) {
     let rig = Rig::new(broker, 4).await;
     let traffic = Traffic::start(rig.shop(seed));
     let mut field = Field {
-        engine: serve(&rig, "one"),
+        engine: serve(&rig, "engine-0"),
+        engines: 0,
         rig,
         broker,
         nodes,
@@ -129,6 +130,8 @@ struct Field<'a> {
     broker: &'a Broker,
     nodes: u64,
     engine: Process,
+    /// Names of engines that were frozen and not used again.
+    engines: u32,
     random: Random,
     positions: Vec<i64>,
 }
@@ -138,11 +141,11 @@ impl Field<'_> {
         match fault {
             Fault::Crash => {
                 self.engine.kill();
-                self.engine = serve(&self.rig, "one");
+                self.engine = serve(&self.rig, &self.name());
             }
             Fault::Restart => {
                 self.engine.terminate();
-                self.engine = serve(&self.rig, "one");
+                self.engine = serve(&self.rig, &self.name());
             }
             Fault::Nap => {
                 self.engine.signal("STOP");
@@ -150,7 +153,8 @@ impl Field<'_> {
                 self.engine.signal("CONT");
             }
             Fault::Zombie => {
-                let heir = serve(&self.rig, "two");
+                self.engines += 1;
+                let heir = serve(&self.rig, &self.name());
                 self.engine.signal("STOP");
                 tokio::time::sleep(BEYOND_SESSION).await;
                 ready(&heir).await;
@@ -183,6 +187,10 @@ impl Field<'_> {
                 self.broker.run(&["cont", &node]);
             }
         }
+    }
+
+    fn name(&self) -> String {
+        format!("engine-{}", self.engines)
     }
 
     /// A position never goes back.
