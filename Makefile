@@ -61,4 +61,5 @@ have = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get
 
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing. Install Rust: https://rustup.rs" >&2; exit 1; }
-	@command -v cc >/dev/null || { echo "a C compiler is missing. Install it: apt-get install build-essential" >&2; exit 1; }
+	@command -v cc >/dev/null && command -v c++ >/dev/null \
+		|| { echo "a C or C++ compiler is missing. Install both: apt-get install build-essential" >&2; exit 1; }
