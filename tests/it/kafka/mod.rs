@@ -211,3 +211,24 @@ async fn a_record_too_large_is_buried_and_a_topic_that_grows_stops_the_engine() 
     tells(&again, "and the events topic 2").await;
     assert_eq!(get(&again, "/readyz").0, 503);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_with_one_name_the_first_is_told_and_takes_over_when_the_second_ends() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let rig = Rig::new(broker, 2).await;
+    let twin = &[("IMPULSE__KAFKA__INSTANCE", "twin")];
+    let first = rig.serve(twin);
+    ready(&first).await;
+    let mut second = rig.serve(twin);
+    tells(&first, "kafka.instance").await;
+    ready(&second).await;
+    second.kill();
+    let mut shop = rig.shop(8);
+    shop.send(1_000);
+    shop.flush();
+    rig.settled().await;
+    judge(&Observed::of(&rig)).unwrap();
+    assert!(get(&first, "/readyz").1.contains("ready"));
+}
