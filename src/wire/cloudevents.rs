@@ -362,6 +362,8 @@ mod tests {
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
     fn headers<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a [u8])> {
         let bytes = |&(name, value): &(&'a str, &'a str)| (name, value.as_bytes());
         pairs.iter().map(bytes).collect()
@@ -402,7 +404,7 @@ mod tests {
             "Content-Type",
             "application/CloudEvents+json; charset=utf-8",
         )];
-        let forms: [(&[(&str, &str)], &[u8]); 9] = [
+        let forms: [(Pairs<'_>, &[u8]); 9] = [
             (&[], VIEW),
             (&[], &protobuf),
             (&[("content-type", "application/json")], VIEW),

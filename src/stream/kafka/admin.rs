@@ -34,7 +34,7 @@ pub struct Admin {
 /// Why a cluster could not be asked or changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
-    /// A property of librdkafka that it does not take. Its value may be a secret and is not shown.
+    /// A property of librdkafka that it does not take. A value that may be a secret is not shown.
     #[error("property {key}: {reason}")]
     Property {
         /// The property.
@@ -390,17 +390,46 @@ fn values(resource: ConfigResource) -> (BTreeMap<String, String>, BTreeMap<Strin
     (all, own)
 }
 
-/// What librdkafka says of a property, without its value.
+/// Words in the names of properties whose values are secrets.
+const SECRETS: [&str; 5] = ["password", "secret", "pem", "token", "oauthbearer"];
+
+/// What librdkafka says of a property, without its value if that may be a secret.
 fn property(error: &KafkaError) -> AdminError {
     let (key, reason) = if let KafkaError::ClientConfig(_, reason, key, value) = error {
-        let said = if value.is_empty() {
-            reason.clone()
-        } else {
+        let is_secret = SECRETS.iter().any(|word| key.contains(word)) && !value.is_empty();
+        let reason = if is_secret {
             reason.replace(value.as_str(), "...")
+        } else {
+            reason.clone()
         };
-        (key.clone(), said)
+        (key.clone(), reason)
     } else {
         ("of librdkafka".to_owned(), error.to_string())
     };
     AdminError::Property { key, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::KafkaError;
+    use rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID as INVALID;
+
+    fn said(key: &str, value: &str) -> String {
+        let reason = format!("Invalid value {value} for {key}");
+        let error = KafkaError::ClientConfig(INVALID, reason, key.to_owned(), value.to_owned());
+        super::property(&error).to_string()
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for key in [
+            "sasl.password",
+            "ssl.key.pem",
+            "sasl.oauthbearer.client.secret",
+        ] {
+            assert!(!said(key, "hunter2").contains("hunter2"), "{key}");
+        }
+        assert!(said("linger.ms", "soon").contains("soon"));
+        assert!(said("sasl.password", "").contains("sasl.password"));
+    }
 }
