@@ -276,8 +276,8 @@ impl<'a> Bench<'a> {
                     return Ok(false);
                 }
                 looked = Stopwatch::start();
-                // What the dead one committed last may show late.
-                Ok(self.committed(&consumer)? > before + u64::from(self.options.rate))
+                // What the dead one committed last may show late, so it must be a quarter of a second more.
+                Ok(self.committed(&consumer)? > before + u64::from(self.options.rate / 4))
             })?;
             outages.push(dead.seconds());
         }

@@ -35,6 +35,7 @@ impl Broker {
 
     /// A cluster of its own, for a test that kills nodes; `settings` are further ones of the broker, `key=value`
     /// separated by blanks. `None`, and a SKIPPED line, where none can be started.
+    #[cfg(feature = "kafka")]
     pub(crate) fn start(nodes: u8, settings: &str) -> Option<Self> {
         Self::try_start(nodes, settings)
             .map_err(|reason| skip(&reason))
