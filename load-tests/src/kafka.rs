@@ -44,6 +44,8 @@ pub(crate) struct Options {
 }
 
 const SEED: u64 = 7;
+/// How long ago the traffic begins: so long that it never reaches the present, beyond which a broker takes no record.
+const HISTORY_MS: i64 = 90 * impulse::domain::DAY_MS;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the group's position is asked for.
 const LOOK: Duration = Duration::from_millis(10);
@@ -56,7 +58,7 @@ pub(crate) async fn run(options: &Options, json: bool) -> anyhow::Result<()> {
     let since = Steal::look();
     let bench = Bench::new(options);
     bench.make_topics().await?;
-    let history_ms = Clock::system().now().0 - 24 * 3_600_000;
+    let history_ms = Clock::system().now().0 - HISTORY_MS;
     let shop = Shop::new(
         SEED,
         shop::Config {
@@ -134,7 +136,7 @@ impl<'a> Bench<'a> {
                 if name.ends_with("snapshots") {
                     topic.set("cleanup.policy", "compact")
                 } else {
-                    topic
+                    topic.set("retention.ms", "-1")
                 }
             })
             .collect();
