@@ -7,6 +7,7 @@
 //! currency.
 
 use crate::domain::{EventKind, Id, Input, ItemPatch, Rejection};
+use crate::wire::check::CATEGORIES_MAX;
 use crate::wire::datasets::items::{KnownItems, News, upsert};
 use crate::wire::datasets::row::{Columns, EventIds, amount, split, time_text, unknown_kind};
 use crate::wire::datasets::{Format, Layout, Line, Out};
@@ -100,7 +101,7 @@ impl Layout for Rees46 {
     }
 }
 
-/// Every category on the way to this one, the broadest first.
+/// Every category on the way to this one, the broadest first, as many as an item may have.
 fn path(category: &str) -> Vec<Id> {
     let ends = category
         .match_indices('.')
@@ -108,6 +109,7 @@ fn path(category: &str) -> Vec<Id> {
         .chain([category.len()]);
     ends.filter_map(|end| category.get(..end))
         .filter(|part| !part.is_empty())
+        .take(CATEGORIES_MAX)
         .map(Id::from)
         .collect()
 }
@@ -115,11 +117,14 @@ fn path(category: &str) -> Vec<Id> {
 #[cfg(test)]
 mod tests {
     use super::path;
+    use crate::wire::check::CATEGORIES_MAX;
 
     #[test]
     fn a_category_code_is_a_path() {
         assert_eq!(path("a.b.c"), ["a", "a.b", "a.b.c"]);
         assert_eq!(path("2103807459595387724"), ["2103807459595387724"]);
         assert!(path("").is_empty());
+        let deep = vec!["c"; CATEGORIES_MAX + 5].join(".");
+        assert_eq!(path(&deep).len(), CATEGORIES_MAX);
     }
 }
