@@ -19,7 +19,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 const SEED: u64 = 7;
 const ITEMS: u32 = 20_000;
-const VISITORS: u32 = 100_000;
+/// Items and visitors: a shop, and one so small that the caches hold it.
+const SIZES: [(u32, u32); 2] = [(ITEMS, 100_000), (300, 500)];
 const EVENTS: usize = 1_000_000;
 const PASSES: usize = 3;
 /// So many that most come to the end of their visits.
@@ -29,12 +30,19 @@ const LEAVE_EARLY: [usize; 3] = [15, 14, 13];
 const START: Millis = Millis(1_700_000_000_000);
 
 fn main() {
+    for (items, visitors) in SIZES {
+        speed(items, visitors);
+    }
+    memory();
+}
+
+fn speed(items: u32, visitors: u32) {
     let config = shop::Config {
-        items: ITEMS,
+        items,
         today: START,
     };
     let shop = Shop::new(SEED, config);
-    let records: Vec<Record> = Traffic::new(&shop, SEED, VISITORS, START)
+    let records: Vec<Record> = Traffic::new(&shop, SEED, visitors, START)
         .take(EVENTS)
         .map(|event| Record {
             received: event.created.unwrap_or(START),
@@ -42,7 +50,7 @@ fn main() {
         })
         .collect();
     println!(
-        "{EVENTS} events of {VISITORS} visitors over {ITEMS} items; one thread, best of {PASSES}"
+        "{EVENTS} events of {visitors} visitors over {items} items; one thread, best of {PASSES}"
     );
     println!("{:>8}  {:>12}  {:>10}", "window", "events/s", "ns/event");
     for window in [5, 10] {
@@ -55,7 +63,6 @@ fn main() {
             best * 1e9 / EVENTS as f64
         );
     }
-    memory();
 }
 
 fn engine(shop: &Shop, window: u32) -> Engine {

@@ -138,16 +138,26 @@ impl App {
 
     /// Drains: not ready, calls finished, what waits committed, a last snapshot.
     pub async fn stop(self) {
-        self.health.set_draining();
-        self.server.stop().await;
-        self.gauges.abort();
         let pipeline = self.pipeline;
-        if tokio::task::spawn_blocking(move || pipeline.stop())
-            .await
-            .is_err()
-        {
-            tracing::error!("the pipeline did not end well; the next start recovers");
-        }
+        drain(&self.health, self.server, &self.gauges, move || {
+            pipeline.stop();
+        })
+        .await;
+    }
+}
+
+/// Ends the serving side, then the pipeline.
+async fn drain(
+    health: &Health,
+    server: Server,
+    gauges: &JoinHandle<()>,
+    stop_pipeline: impl FnOnce() + Send + 'static,
+) {
+    health.set_draining();
+    server.stop().await;
+    gauges.abort();
+    if tokio::task::spawn_blocking(stop_pipeline).await.is_err() {
+        tracing::error!("the pipeline did not end well; the next start recovers");
     }
 }
 

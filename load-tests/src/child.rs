@@ -31,17 +31,7 @@ impl Server {
                 "--data-dir",
             ])
             .arg(data_dir.path());
-        let (child, line) = start(command)?;
-        let started: serde_json::Value = serde_json::from_str(&line)?;
-        let address = started
-            .get("grpc")
-            .and_then(serde_json::Value::as_str)
-            .context("the server names no address")?;
-        Ok(Self {
-            address: format!("http://{address}"),
-            child,
-            _data_dir: Some(data_dir),
-        })
+        Self::started(command, Some(data_dir))
     }
 
     /// `impulse serve` with these variables.
@@ -51,6 +41,10 @@ impl Server {
             .args(["serve", "--output", "json", "--grpc-listen", "127.0.0.1:0"])
             .args(["--http-listen", "127.0.0.1:0"])
             .envs(environment.iter().map(|(key, value)| (key, value)));
+        Self::started(command, None)
+    }
+
+    fn started(command: Command, data_dir: Option<tempfile::TempDir>) -> anyhow::Result<Self> {
         let (child, line) = start(command)?;
         let started: serde_json::Value = serde_json::from_str(&line)?;
         let address = started
@@ -60,7 +54,7 @@ impl Server {
         Ok(Self {
             address: format!("http://{address}"),
             child,
-            _data_dir: None,
+            _data_dir: data_dir,
         })
     }
 

@@ -14,7 +14,7 @@ use crate::pipeline::Views;
 use crate::pipeline::kafka::{self, Board, Condition, KafkaPipeline};
 use crate::server::{self, Health, Parts, Server};
 
-use super::{AppError, LIVE_EVENTS, describe_build, seconds, show_sizes, whole};
+use super::{AppError, LIVE_EVENTS, describe_build, drain, seconds, show_sizes, whole};
 
 /// How often health and gauges follow the partitions.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
@@ -87,16 +87,11 @@ impl KafkaApp {
 
     /// Drains: not ready, calls finished, what is begun committed, last snapshots, out of the group.
     pub async fn stop(self) {
-        self.health.set_draining();
-        self.server.stop().await;
-        self.gauges.abort();
         let pipeline = self.pipeline;
-        if tokio::task::spawn_blocking(move || pipeline.stop())
-            .await
-            .is_err()
-        {
-            tracing::error!("the pipeline did not end well; the next start recovers");
-        }
+        drain(&self.health, self.server, &self.gauges, move || {
+            pipeline.stop();
+        })
+        .await;
     }
 }
 

@@ -79,18 +79,30 @@ pub(crate) fn run(serve: &Serve, output: Output) -> Result<(), Failure> {
         Repair::Refuse
     };
     runtime()?.block_on(async {
-        let mut app = App::start(config.clone(), Clock::system(), repair).await.map_err(failure)?;
+        let mut app = App::start(config.clone(), Clock::system(), repair)
+            .await
+            .map_err(failure)?;
         announce(&app, &config, output)?;
-        let ended = tokio::select! {
-            signalled = stop_signal() => signalled.map_err(Failure::from),
-            () = app.failed() => Err(Failure::new(exit::SOFTWARE, "a part of the server ended by itself")),
-        };
-        tokio::select! {
-            () = app.stop() => {}
-            second = stop_signal() => second?,
-        }
+        let ended = told_to_stop(app.failed()).await;
+        drained(app.stop()).await?;
         ended
     })
+}
+
+/// Waits for the signal to stop, or for a part that ends by itself.
+async fn told_to_stop(failed: impl Future<Output = ()>) -> Result<(), Failure> {
+    tokio::select! {
+        signalled = stop_signal() => signalled.map_err(Failure::from),
+        () = failed => Err(Failure::new(exit::SOFTWARE, "a part of the server ended by itself")),
+    }
+}
+
+/// Lets it drain; a second signal ends the wait.
+async fn drained(stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    tokio::select! {
+        () = stop => Ok(()),
+        second = stop_signal() => second.map_err(Failure::from),
+    }
 }
 
 /// Serves what comes from Kafka. The ports are open at once, and `/readyz` says how far it is.
@@ -100,14 +112,8 @@ async fn serve_kafka(config: &Config, output: Output) -> Result<(), Failure> {
         .await
         .map_err(failure)?;
     announce_kafka(&app, config, output)?;
-    let ended = tokio::select! {
-        signalled = stop_signal() => signalled.map_err(Failure::from),
-        () = app.failed() => Err(Failure::new(exit::SOFTWARE, "a part of the server ended by itself")),
-    };
-    tokio::select! {
-        () = app.stop() => {}
-        second = stop_signal() => second?,
-    }
+    let ended = told_to_stop(app.failed()).await;
+    drained(app.stop()).await?;
     ended
 }
 
