@@ -12,6 +12,7 @@ mod fleet;
 mod fold;
 mod live;
 mod outputs;
+mod renewal;
 mod replay;
 mod shard;
 mod silence;

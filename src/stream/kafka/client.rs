@@ -11,7 +11,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{Config, Trouble};
+use super::{Config, Guarantee, Trouble};
 
 /// What a client remembers of its connections. All clones are one.
 #[derive(Clone, Debug, Default)]
@@ -136,20 +136,23 @@ pub(super) fn member(config: &Config) -> ClientConfig {
     client
 }
 
-/// The transactional producer of a partition.
-pub(super) fn transactional(config: &Config, partition: u32) -> ClientConfig {
+/// The producer of a partition's outputs.
+pub(super) fn writer(config: &Config, partition: u32) -> ClientConfig {
     let mut client = base(config);
     default(&mut client, config, "linger.ms", "1");
     default(&mut client, config, "compression.type", "lz4");
     client
-        .set("transactional.id", format!("{}-{partition}", config.app))
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set(
-            "transaction.timeout.ms",
-            config.transaction_timeout_ms.to_string(),
-        )
         .set("message.timeout.ms", config.message_timeout_ms.to_string());
+    if config.guarantee == Guarantee::ExactlyOnce {
+        client
+            .set("transactional.id", format!("{}-{partition}", config.app))
+            .set(
+                "transaction.timeout.ms",
+                config.transaction_timeout_ms.to_string(),
+            );
+    }
     client
 }
 

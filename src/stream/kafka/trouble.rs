@@ -15,6 +15,12 @@ pub enum Trouble {
         /// What the client says.
         detail: String,
     },
+    /// A broker answers that it cannot, for now.
+    #[error("the cluster is not ready for it ({detail}); it is asked again")]
+    Unready {
+        /// What the client says.
+        detail: String,
+    },
     /// A topic is not there.
     #[error(
         "topic {topic} is not there; make the topics with `impulse topology apply`, or set kafka.topics"
@@ -101,6 +107,7 @@ impl Trouble {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
+            Self::Unready { .. } => "unready",
             Self::TopicMissing { .. } => "topic_missing",
             Self::Partitions { .. } => "partitions",
             Self::Uneven { .. } => "uneven",
@@ -146,6 +153,7 @@ impl Trouble {
             RDKafkaErrorCode::OperationTimedOut,
             RDKafkaErrorCode::BrokerTransportFailure,
             RDKafkaErrorCode::AllBrokersDown,
+            RDKafkaErrorCode::Resolve,
             RDKafkaErrorCode::WaitingForCoordinator,
         ];
         if vague.contains(&code)
@@ -184,10 +192,11 @@ impl Trouble {
             {
                 Self::Transaction { detail }
             }
-            _ => Self::Unreachable {
+            _ if vague.contains(&code) => Self::Unreachable {
                 brokers: brokers.to_owned(),
                 detail,
             },
+            _ => Self::Unready { detail },
         }
     }
 }
@@ -208,6 +217,8 @@ mod tests {
         let trouble = Trouble::of(&timed_out, "events", "a:1", None);
         assert_eq!(trouble.name(), "unreachable");
         assert!(trouble.to_string().contains("a:1"), "{trouble}");
+        let moved = KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition);
+        assert_eq!(Trouble::of(&moved, "events", "a:1", None).name(), "unready");
     }
 
     #[test]

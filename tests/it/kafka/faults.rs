@@ -214,13 +214,13 @@ impl Field<'_> {
 }
 
 /// A shop that is open while other things happen.
-struct Traffic {
+pub(super) struct Traffic {
     open: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Traffic {
-    fn start(mut shop: Shop) -> Self {
+    pub(super) fn start(mut shop: Shop) -> Self {
         let open = Arc::new(AtomicBool::new(true));
         let still_open = Arc::clone(&open);
         let thread = std::thread::spawn(move || {
@@ -233,7 +233,7 @@ impl Traffic {
         Self { open, thread }
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.open.store(false, Ordering::Release);
         self.thread.join().unwrap();
     }

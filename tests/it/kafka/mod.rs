@@ -5,6 +5,7 @@ mod checker;
 mod faults;
 mod letters;
 mod mutants;
+mod renewal;
 mod rig;
 
 use std::collections::BTreeSet;
