@@ -171,15 +171,17 @@ fn judge_dead_letters(observed: &Observed, wrong: &mut Vec<String>) {
             obliged.len()
         ));
     }
+    let events: BTreeMap<(i32, i64), &Found> = observed
+        .events
+        .iter()
+        .map(|event| ((event.partition, event.offset), event))
+        .collect();
     for letter in &observed.dead_letters {
         let offset: i64 = letter
             .header("__connect.errors.offset")
             .parse()
             .unwrap_or(-1);
-        let origin = observed
-            .events
-            .iter()
-            .find(|event| (event.partition, event.offset) == (letter.partition, offset));
+        let origin = events.get(&(letter.partition, offset));
         if origin.is_none_or(|event| event.value != letter.value) {
             wrong.push(format!(
                 "a dead letter names offset {offset}, which holds something else"
@@ -191,6 +193,18 @@ fn judge_dead_letters(observed: &Observed, wrong: &mut Vec<String>) {
 /// Transactions follow each other without a gap, cover every event once, and hold what they say; the group's position
 /// is that of the last one.
 fn judge_transactions(observed: &Observed, wrong: &mut Vec<String>) {
+    let mut outputs: BTreeMap<(i32, &str), i64> = BTreeMap::new();
+    for output in [
+        &observed.triggers,
+        &observed.suppressions,
+        &observed.dead_letters,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let transaction = (output.partition, output.header("impulse-transaction"));
+        *outputs.entry(transaction).or_default() += 1;
+    }
     for (partition, position) in (0..).zip(&observed.positions) {
         let mut before = (0, 0, 0, 0);
         for found in observed.commits.iter().filter(|c| c.partition == partition) {
@@ -206,18 +220,12 @@ fn judge_transactions(observed: &Observed, wrong: &mut Vec<String>) {
             }
             before = (txn, to, seq, epoch);
             let sent = number("triggers") + number("suppressions") + number("dead_letters");
-            let of = |all: &[Found]| {
-                let own = all.iter().filter(|output| {
-                    output.partition == partition
-                        && output.header("impulse-transaction") == txn.to_string()
-                });
-                i64::try_from(own.count()).unwrap()
-            };
-            let outputs =
-                of(&observed.triggers) + of(&observed.suppressions) + of(&observed.dead_letters);
-            if outputs != sent + number("repaired") {
+            let name = txn.to_string();
+            let own = outputs.get(&(partition, name.as_str()));
+            let own = own.copied().unwrap_or(0);
+            if own != sent + number("repaired") {
                 wrong.push(format!(
-                    "partition {partition}: transaction {txn} has {outputs} records: {record}"
+                    "partition {partition}: transaction {txn} has {own} records: {record}"
                 ));
             }
         }

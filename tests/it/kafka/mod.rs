@@ -5,6 +5,8 @@ mod checker;
 mod faults;
 mod letters;
 mod mutants;
+mod nodes;
+mod report;
 mod rig;
 
 use std::collections::BTreeSet;
