@@ -3,6 +3,7 @@
 mod bent_sink;
 mod checker;
 mod faults;
+mod lag;
 mod letters;
 mod mutants;
 mod nodes;
