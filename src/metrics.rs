@@ -115,8 +115,8 @@ metrics! {
     replay_divergence: IntCounter = counter("impulse_replay_divergence_total", "Outputs that replay computed differently from the log.");
 
     // Kafka.
-    consumer_lag_records: IntGaugeVec = gauges("impulse_consumer_lag_records", "Committed records that are not applied yet.", &["topic", "partition"]);
-    consumer_lag_seconds: GaugeVec = float_gauges("impulse_consumer_lag_seconds", "Age of the last applied record while there is a lag.", &["topic", "partition"]);
+    consumer_lag_records: IntGaugeVec = gauges("impulse_consumer_lag_records", "Records left to read: behind the applied position, which is at most one transaction ahead of the committed one, or behind the latter while the partition is not followed.", &["topic", "partition"]);
+    consumer_lag_seconds: GaugeVec = float_gauges("impulse_consumer_lag_seconds", "Age of the last applied record while there is a lag, at most since nothing was left; grows while the broker does not say.", &["topic", "partition"]);
     kafka_transaction_seconds: Histogram = histogram("impulse_kafka_transaction_seconds", "Time from the begin of a transaction until it is committed.", TRANSACTION_SECONDS);
     kafka_outputs: IntCounterVec = counters("impulse_kafka_outputs_total", "Records written and committed, by topic.", &["topic"]);
     kafka_take_overs: IntCounter = counter("impulse_kafka_take_overs_total", "Partitions taken over, with their state read from the topics.");

@@ -12,6 +12,7 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::pipeline::run::{die, spawn};
 use crate::stream::kafka::{Change, Layout, Member, Trouble, layout};
 
+use super::lag::Lag;
 use super::shard::{Common, Control, Order, Shard};
 
 /// Pause between attempts to reach the brokers or to join the group.
@@ -224,6 +225,7 @@ impl Crew {
             partitions: self.partitions,
             member: Arc::clone(&self.member),
             control: control.clone(),
+            lag: Lag::new(common, partition),
             common: common.clone(),
         };
         let thread = spawn(&format!("shard-{partition}"), move || shard.run());

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use prometheus::{Histogram, IntGauge};
+use prometheus::Histogram;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::clock::{Deadline, Stopwatch};
-use crate::domain::{Event, Millis, SECOND_MS};
+use crate::domain::{Event, Millis};
 use crate::metrics::{IntakeCounters, IntakeKind, IntakeResult};
 use crate::pipeline::pace::{Pace, Situation};
 use crate::stream::kafka::{
@@ -106,8 +106,6 @@ impl Batch {
 struct Figures {
     intake: IntakeCounters,
     servable: Histogram,
-    lag_records: IntGauge,
-    lag_seconds: prometheus::Gauge,
 }
 
 impl<'a> Live<'a> {
@@ -122,15 +120,11 @@ impl<'a> Live<'a> {
         let common = &shard.common;
         let mut pace = Pace::new(&common.pipeline);
         pace.resume(fold.last_tick, common.clock.now());
-        let partition = shard.partition.to_string();
-        let labels = [common.config.topics.events.as_str(), partition.as_str()];
         let metrics = &common.metrics;
         Self {
             figures: Figures {
                 intake: metrics.intake("kafka"),
                 servable: metrics.event_to_servable.with_label_values(&["kafka"]),
-                lag_records: metrics.consumer_lag_records.with_label_values(&labels),
-                lag_seconds: metrics.consumer_lag_seconds.with_label_values(&labels),
             },
             snapshots: Snapshots::new(&common.config, shard.partition),
             pending: None,
@@ -259,9 +253,7 @@ impl<'a> Live<'a> {
         let events = &common.config.topics.events;
         let extent = self.reader.extent_within(events, LOOK_AROUND_TIMEOUT).ok();
         let now = common.clock.now();
-        if let Some(extent) = extent {
-            self.note_lag(extent, now);
-        }
+        self.note_lag(extent);
         let arrived = std::mem::take(&mut self.arrived);
         let records = arrived > 0;
         if records {
@@ -289,18 +281,16 @@ impl<'a> Live<'a> {
         common.metrics.idle_hold.set(i64::from(held));
     }
 
-    fn note_lag(&self, extent: Extent, now: Millis) {
-        let behind = extent.end.saturating_sub(self.fold.next).max(0);
-        let records = if self.silence.is_reached() { 0 } else { behind };
-        let ms = if records == 0 || self.batch.newest == Millis::default() {
-            0
-        } else {
-            now.since(self.batch.newest).max(0)
-        };
-        self.figures.lag_records.set(records);
-        self.figures.lag_seconds.set(ms as f64 / SECOND_MS as f64);
-        let board = &self.shard.common.board;
-        board.lag(self.shard.partition, records.unsigned_abs(), ms);
+    fn note_lag(&self, extent: Option<Extent>) {
+        match extent {
+            // What is applied may be taken back, again and again, until something is committed.
+            Some(_) if !self.committed && !self.batch.is_empty() => self.shard.lag.look(),
+            Some(extent) => {
+                let behind = self.silence.behind(extent, self.fold.next);
+                self.shard.lag.behind(behind, self.batch.newest);
+            }
+            None => self.shard.lag.unknown(),
+        }
     }
 
     /// Commits everything applied since the last time.

@@ -10,6 +10,7 @@ mod decode;
 mod entrance;
 mod fleet;
 mod fold;
+mod lag;
 mod live;
 mod outputs;
 mod renewal;

@@ -14,6 +14,7 @@ use crate::pipeline::{self, Shared, Views};
 use crate::stream::kafka::{Config, Member, Trouble};
 
 use super::board::Board;
+use super::lag::Lag;
 use super::live::Live;
 use super::renewal::Renewed;
 use super::takeover::{Findings, TakeOver, TakenOver};
@@ -76,6 +77,7 @@ pub(super) struct Shard {
     pub(super) partitions: u32,
     pub(super) member: Arc<Member>,
     pub(super) control: Control,
+    pub(super) lag: Lag,
     pub(super) common: Common,
 }
 
@@ -132,6 +134,7 @@ impl Shard {
         let progress = |why: &str| {
             tracing::debug!(partition = self.partition, why, "taking over");
             common.board.restoring(self.partition, why);
+            self.lag.look();
             match self.control.order() {
                 Order::Run => Ok(()),
                 Order::Release | Order::Drop => Err(Trouble::GivenUp),
@@ -225,6 +228,7 @@ impl Shard {
     fn pause(&self, pause: Duration) {
         let end = Deadline::after(pause);
         while !end.has_passed() && self.control.order() == Order::Run {
+            self.lag.look();
             std::thread::sleep(LOOK.min(end.left()));
         }
     }

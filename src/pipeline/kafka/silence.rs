@@ -25,9 +25,15 @@ impl Silence {
         };
     }
 
-    /// Whether nothing is left to read, as far as was heard.
-    pub(super) fn is_reached(self) -> bool {
-        self.reached
+    /// How many records are left to read if the next one is at `next`. Once the end was reached, the ends of others'
+    /// transactions do not count, although they have offsets; what came since does.
+    pub(super) fn behind(self, extent: Extent, next: i64) -> i64 {
+        let from = if self.reached {
+            self.end.unwrap_or(extent.end)
+        } else {
+            next
+        };
+        extent.end.saturating_sub(from).max(0)
     }
 
     /// Whether the broker itself says, now, that there is nothing more than what was read. `extent` is its answer;
@@ -70,6 +76,16 @@ mod tests {
         assert!(!silence.is_known(None));
         assert!(silence.is_known(Some(end(7))));
         assert!(!silence.is_known(None));
+    }
+
+    #[test]
+    fn what_comes_after_the_end_was_reached_is_left_to_read() {
+        let mut silence = Silence::default();
+        assert_eq!(silence.behind(end(9), 4), 5);
+        silence.reached();
+        assert_eq!(silence.behind(end(9), 8), 0, "the end of a transaction");
+        assert!(silence.is_known(Some(end(9))));
+        assert_eq!(silence.behind(end(12), 8), 3, "the reader hears nothing");
     }
 
     #[test]

@@ -104,10 +104,18 @@ impl Reader {
     ///
     /// If the broker does not say.
     pub fn committed(&self) -> Result<Option<i64>, Trouble> {
+        self.committed_within(client::request_timeout(&self.config))
+    }
+
+    /// As [`Reader::committed`], for who has less time.
+    ///
+    /// # Errors
+    ///
+    /// If the broker does not say in time.
+    pub fn committed_within(&self, timeout: Duration) -> Result<Option<i64>, Trouble> {
         let events = &self.config.topics.events;
         let mut asked = TopicPartitionList::new();
         asked.add_partition(events, signed(self.partition));
-        let timeout = client::request_timeout(&self.config);
         let answer = self
             .consumer
             .committed_offsets(asked, timeout)

@@ -171,7 +171,7 @@ fn judge_dead_letters(observed: &Observed, wrong: &mut Vec<String>) {
             obliged.len()
         ));
     }
-    let places: BTreeMap<(i32, i64), &Found> = observed
+    let events: BTreeMap<(i32, i64), &Found> = observed
         .events
         .iter()
         .map(|event| ((event.partition, event.offset), event))
@@ -181,7 +181,7 @@ fn judge_dead_letters(observed: &Observed, wrong: &mut Vec<String>) {
             .header("__connect.errors.offset")
             .parse()
             .unwrap_or(-1);
-        let origin = places.get(&(letter.partition, offset));
+        let origin = events.get(&(letter.partition, offset));
         if origin.is_none_or(|event| event.value != letter.value) {
             wrong.push(format!(
                 "a dead letter names offset {offset}, which holds something else"
@@ -193,15 +193,17 @@ fn judge_dead_letters(observed: &Observed, wrong: &mut Vec<String>) {
 /// Transactions follow each other without a gap, cover every event once, and hold what they say; the group's position
 /// is that of the last one.
 fn judge_transactions(observed: &Observed, wrong: &mut Vec<String>) {
-    let outputs = [
+    let mut outputs: BTreeMap<(i32, &str), i64> = BTreeMap::new();
+    for output in [
         &observed.triggers,
         &observed.suppressions,
         &observed.dead_letters,
-    ];
-    let mut written: BTreeMap<(i32, i64), i64> = BTreeMap::new();
-    for output in outputs.into_iter().flatten() {
-        let txn = output.header("impulse-transaction").parse().unwrap_or(-1);
-        *written.entry((output.partition, txn)).or_default() += 1;
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let transaction = (output.partition, output.header("impulse-transaction"));
+        *outputs.entry(transaction).or_default() += 1;
     }
     for (partition, position) in (0..).zip(&observed.positions) {
         let mut before = (0, 0, 0, 0);
@@ -218,10 +220,12 @@ fn judge_transactions(observed: &Observed, wrong: &mut Vec<String>) {
             }
             before = (txn, to, seq, epoch);
             let sent = number("triggers") + number("suppressions") + number("dead_letters");
-            let outputs = written.get(&(partition, txn)).copied().unwrap_or(0);
-            if outputs != sent + number("repaired") {
+            let name = txn.to_string();
+            let own = outputs.get(&(partition, name.as_str()));
+            let own = own.copied().unwrap_or(0);
+            if own != sent + number("repaired") {
                 wrong.push(format!(
-                    "partition {partition}: transaction {txn} has {outputs} records: {record}"
+                    "partition {partition}: transaction {txn} has {own} records: {record}"
                 ));
             }
         }

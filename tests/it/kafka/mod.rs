@@ -1,11 +1,16 @@
 //! The real program on a real broker: events in, triggers out, and every topic judged from outside.
 
 mod bent_sink;
+mod callers;
 mod checker;
 mod faults;
+mod lag;
 mod letters;
 mod mutants;
+mod nodes;
+mod outside;
 mod renewal;
+mod report;
 mod rig;
 
 use std::collections::BTreeSet;

@@ -101,7 +101,7 @@ impl Rig {
         format!("{}.{role}", self.name)
     }
 
-    fn client(&self) -> ClientConfig {
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.bootstrap);
         client
