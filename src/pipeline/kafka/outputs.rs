@@ -23,8 +23,6 @@ pub(super) fn trigger(trigger: &Trigger, epoch: u64, app: &str) -> Output {
     let writer = Writer {
         cluster: app,
         epoch,
-        // Silence has no cause whose trace it could belong to.
-        traceparent: None,
     };
     let message = encode_trigger(trigger, writer, Form::default());
     Output {
