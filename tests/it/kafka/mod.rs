@@ -5,7 +5,9 @@ mod checker;
 mod faults;
 mod letters;
 mod mutants;
+mod refusals;
 mod rig;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
