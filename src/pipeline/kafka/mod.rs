@@ -72,6 +72,8 @@ pub fn start(
     let entrance = Entrance {
         feed,
         partitions: Arc::clone(&partitions),
+        dead_letter_bytes_max: config.dead_letter_bytes_max,
+        metrics: Arc::clone(metrics),
     };
     let door = Arc::new(Shared::new(pipeline));
     let (stop, stopped) = mpsc::channel();

@@ -326,7 +326,10 @@ impl TakeOver<'_> {
         {
             let name = topic.name(&self.config.topics);
             reader.range(name, since.max(extent.begin), extent.end, |message| {
-                let identity = text_header(message, IDENTITY_HEADER).unwrap_or_default();
+                let Some(identity) = text_header(message, IDENTITY_HEADER) else {
+                    // A dead letter of the door, which is in no transaction.
+                    return Ok(());
+                };
                 let txn = text_header(message, TRANSACTION_HEADER)
                     .and_then(|text| text.parse().ok())
                     .unwrap_or(0);

@@ -19,7 +19,7 @@ mod trouble;
 pub use self::admin::{Admin, AdminError};
 pub use self::commit::{CommitRecord, Tick, chain};
 pub use self::config::{Config, Guarantee, Start, Topics};
-pub use self::feed::{Feed, FeedRecord};
+pub use self::feed::{Feed, FeedRecord, FeedTopic};
 pub use self::letters::{Letter, letters, put_back};
 pub use self::member::{Change, Member};
 pub use self::output::{

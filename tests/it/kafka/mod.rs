@@ -9,9 +9,11 @@ mod letters;
 mod mutants;
 mod nodes;
 mod outside;
+mod refusals;
 mod renewal;
 mod report;
 mod rig;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
