@@ -6,6 +6,7 @@ mod faults;
 mod letters;
 mod mutants;
 mod rig;
+mod security;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
