@@ -5,6 +5,7 @@
 //! what is written about them, `snapshots` writes the state out bit by bit. Whatever goes wrong, the partition is taken
 //! over again, as after a crash: what was committed is what the log says.
 
+mod assurance;
 mod board;
 mod decode;
 mod entrance;
@@ -20,6 +21,7 @@ mod silence;
 mod snapshots;
 mod takeover;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{self, Sender};
@@ -91,6 +93,7 @@ pub fn start(
             door: Arc::clone(&door),
         },
         partitions,
+        assurance: RefCell::default(),
         stop: stopped,
     };
     Ok(KafkaPipeline {

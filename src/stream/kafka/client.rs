@@ -20,7 +20,8 @@ pub(super) struct Connections(Arc<Remembered>);
 #[derive(Debug, Default)]
 struct Remembered {
     lost: AtomicU64,
-    refused: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    /// What was last said of a connection; a refusal is kept until the next.
+    said: Mutex<Option<(RDKafkaErrorCode, String)>>,
 }
 
 impl Connections {
@@ -31,20 +32,30 @@ impl Connections {
 
     /// What an error of a call means, in the light of what was heard before.
     pub(super) fn trouble(&self, error: &KafkaError, topic: &str, config: &Config) -> Trouble {
-        Trouble::of(error, topic, &config.brokers, self.0.refused.lock().clone())
+        Trouble::of(error, topic, &config.brokers, self.0.said.lock().clone())
     }
 
     pub(super) fn heard(&self, error: &KafkaError, reason: &str) {
         self.0.lost.fetch_add(1, Ordering::AcqRel);
-        let refusals = [
-            RDKafkaErrorCode::Authentication,
-            RDKafkaErrorCode::SSL,
-            RDKafkaErrorCode::UnsupportedSASLMechanism,
-        ];
+        let is_refusal = |code| {
+            let refusals = [
+                RDKafkaErrorCode::Authentication,
+                RDKafkaErrorCode::SSL,
+                RDKafkaErrorCode::UnsupportedSASLMechanism,
+            ];
+            refusals.contains(&code)
+        };
+        // That all are down follows from what was said of each.
         if let Some(code) = error.rdkafka_error_code()
-            && refusals.contains(&code)
+            && code != RDKafkaErrorCode::AllBrokersDown
         {
-            *self.0.refused.lock() = Some((code, reason.to_owned()));
+            let mut said = self.0.said.lock();
+            let is_kept = said.as_ref().is_some_and(|(code, _)| is_refusal(*code));
+            if is_refusal(code) || !is_kept {
+                // How long it took and how often it was said is different each time.
+                let reason = reason.split(" (after ").next().unwrap_or_default();
+                *said = Some((code, reason.to_owned()));
+            }
         }
         tracing::debug!(%error, reason, "a client of Kafka reports");
     }
@@ -79,14 +90,14 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 /// What every client is made with; the properties of the settings come first, so that ours win.
-fn base(config: &Config) -> ClientConfig {
+pub(super) fn base(config: &Config) -> ClientConfig {
     let mut client = ClientConfig::new();
     client
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.nagle.disable", "true")
         .set("socket.keepalive.enable", "true");
-    for (key, value) in &config.properties {
+    for (key, value) in config.properties.iter() {
         client.set(key, value);
     }
     client

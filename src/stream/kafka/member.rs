@@ -130,7 +130,6 @@ impl Member {
             return Ok(());
         };
         let context = self.consumer.context();
-        context.connections.heard(&error, &error.to_string());
         let code = error
             .rdkafka_error_code()
             .unwrap_or(RDKafkaErrorCode::Unknown);
@@ -138,6 +137,8 @@ impl Member {
             RDKafkaErrorCode::Fatal
             | RDKafkaErrorCode::FencedInstanceId
             | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::UnsupportedSASLMechanism
+            | RDKafkaErrorCode::SSL
             | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::UnknownTopicOrPartition => {

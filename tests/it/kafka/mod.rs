@@ -13,6 +13,7 @@ mod refusals;
 mod renewal;
 mod report;
 mod rig;
+mod security;
 mod traces;
 
 use std::collections::BTreeSet;
