@@ -316,7 +316,7 @@ mod tests {
                 id: Id::from("e1"),
                 currency,
                 op,
-                trace: (key % 2 == 0).then(trace),
+                trace: (key % 2 == 0).then(|| Box::new(trace())),
             });
         }
         let rule = crate::engine::triggers::CartAbandonment::default();
