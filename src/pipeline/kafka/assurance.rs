@@ -37,7 +37,7 @@ impl Assurance {
                     self.asked = Some(Stopwatch::start());
                 }
                 Err(trouble) => {
-                    tracing::debug!(%trouble, "the settings of the topics are not known")
+                    tracing::debug!(%trouble, "the settings of the topics are not known");
                 }
             }
         }
