@@ -147,7 +147,7 @@ fn settings(port: u16, files: &Path) -> String {
     );
     let mut tls = String::new();
     if WITH_TLS {
-        listeners += &format!(",TLS://127.0.0.1:{}", port + 3);
+        listeners = format!("{listeners},TLS://127.0.0.1:{}", port + 3);
         tls = format!(
             "listener.name.tls.ssl.keystore.type=PKCS12
 listener.name.tls.ssl.keystore.location={}
@@ -190,8 +190,8 @@ fn make_key(folder: &Path, name: &str) {
     keytool(&["-exportcert", "-rfc", "-file", &format!("{name}.pem")]);
 }
 
-fn password<'a>(user: &'a str, password: &'a str) -> Vec<(&'a str, &'a str)> {
-    vec![
+fn password<'a>(user: &'a str, password: &'a str) -> [(&'a str, &'a str); 4] {
+    [
         ("security.protocol", "SASL_PLAINTEXT"),
         ("sasl.mechanisms", "PLAIN"),
         ("sasl.username", user),
@@ -199,8 +199,8 @@ fn password<'a>(user: &'a str, password: &'a str) -> Vec<(&'a str, &'a str)> {
     ]
 }
 
-fn scram<'a>(authority: &'a Path, password: &'a str) -> Vec<(&'a str, &'a str)> {
-    vec![
+fn scram<'a>(authority: &'a Path, password: &'a str) -> [(&'a str, &'a str); 5] {
+    [
         ("security.protocol", "SASL_SSL"),
         ("ssl.ca.location", authority.to_str().unwrap()),
         ("sasl.mechanisms", "SCRAM-SHA-512"),
@@ -310,7 +310,7 @@ async fn what_keeps_records_is_known_as_far_as_we_may_ask() {
         return;
     };
     let rig = Rig::new(&guarded.broker, 1).await;
-    let asked = |brokers: &str, properties: Vec<(&str, &str)>| {
+    let asked = |brokers: &str, properties: &[(&str, &str)]| {
         let mut config = Config {
             brokers: brokers.to_owned(),
             topics: Topics {
@@ -336,15 +336,15 @@ async fn what_keeps_records_is_known_as_far_as_we_may_ask() {
         unclean_election: Some(false),
         version: Version::Recent,
     };
-    assert_eq!(asked(guarded.broker.bootstrap(), Vec::new()), all);
+    assert_eq!(asked(guarded.broker.bootstrap(), &[]), all);
     let of_topics = Safeguards {
         version: Version::Unknown,
         ..all
     };
     let users = guarded.users();
-    assert_eq!(asked(&users, password("engine", PASSWORD)), of_topics);
+    assert_eq!(asked(&users, &password("engine", PASSWORD)), of_topics);
     let nothing = Safeguards::default();
-    assert_eq!(asked(&users, password("mute", PASSWORD)), nothing);
+    assert_eq!(asked(&users, &password("mute", PASSWORD)), nothing);
 }
 
 #[test]
@@ -381,17 +381,34 @@ fn the_commands_for_topics_say_what_the_broker_refuses() {
     }
     // A file is how a secret comes to a command that others may see.
     let file = guarded.file("impulse.toml");
-    let properties: String = password("engine", PASSWORD)
-        .iter()
-        .map(|(key, value)| format!("\"{key}\" = \"{value}\"\n"))
-        .collect();
-    fs::write(&file, format!("[kafka.properties]\n{properties}")).unwrap();
+    let properties = password("engine", PASSWORD);
+    let lines = properties.map(|(key, value)| format!("\"{key}\" = \"{value}\""));
+    let text = format!("[kafka.properties]\n{}\n", lines.join("\n"));
+    fs::write(&file, text).unwrap();
     let from_file = ["--config", file.to_str().unwrap()];
     let (code, said) = run("diff", &from_file);
     assert_eq!(code, Some(1), "{said}");
     let (code, said) = run("apply", &from_file);
     assert_eq!(code, Some(69), "{said}");
     assert!(said.contains("uthorization failed"), "{said}");
+}
+
+#[test]
+fn the_settings_are_shown_without_the_secrets_of_the_environment() {
+    let output = Command::new(env!("CARGO_BIN_EXE_impulse"))
+        .args(["config", "print"])
+        .env("IMPULSE__KAFKA__PROPERTIES__SASL_PASSWORD", PASSWORD)
+        .env("IMPULSE__KAFKA__PROPERTIES__SSL_CA_LOCATION", "/ca.pem")
+        .output()
+        .unwrap();
+    let (code, said) = said(&output);
+    assert_eq!(code, Some(0), "{said}");
+    for line in [
+        "\"sasl.password\" = \"***\"",
+        "\"ssl.ca.location\" = \"/ca.pem\"",
+    ] {
+        assert!(said.contains(line), "no {line} in {said}");
+    }
 }
 
 /// Exit code and everything said, in which there must be no secret.
