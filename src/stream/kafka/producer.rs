@@ -15,6 +15,7 @@ use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::clock::Deadline;
 use crate::domain::Millis;
 
 use super::client::{self, Connections};
@@ -25,6 +26,8 @@ use super::{Config, Output, OutputTopic, Trouble};
 const INIT_TRIES: u32 = 4;
 /// How long to wait for room in the client's queue.
 const ROOM_WAIT: Duration = Duration::from_millis(20);
+/// How long to wait for the broker's answers before looking whether all have come.
+const ANSWER_WAIT: Duration = Duration::from_millis(1);
 /// Places that are watched: the outputs, the commit record, the snapshot's chunks.
 const PLACES: usize = OutputTopic::ALL.len() + 2;
 const COMMIT: usize = OutputTopic::ALL.len();
@@ -318,9 +321,7 @@ impl Producer {
         group: &ConsumerGroupMetadata,
     ) -> Result<Placed, Trouble> {
         let lost = self.connections.lost();
-        self.client
-            .flush(self.patience())
-            .map_err(|error| self.unknown(&error))?;
+        self.flush()?;
         if let Some(error) = self.deliveries.failed.lock().take() {
             return Err(self.unknown(&error));
         }
@@ -342,6 +343,22 @@ impl Producer {
             });
         }
         Ok(self.deliveries.placed())
+    }
+
+    /// Waits until the broker has answered for every record. The client's own waiting looks again only after a tenth of
+    /// a second, which would be most of what a trigger waits.
+    fn flush(&self) -> Result<(), Trouble> {
+        let end = Deadline::after(self.patience());
+        loop {
+            match self.client.flush(Duration::ZERO) {
+                Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
+                    if !end.has_passed() =>
+                {
+                    self.client.poll(ANSWER_WAIT);
+                }
+                flushed => return flushed.map_err(|error| self.unknown(&error)),
+            }
+        }
     }
 
     /// Calls again what may be called again.
