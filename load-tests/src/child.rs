@@ -1,6 +1,7 @@
 //! The servers under test, as processes of their own beside this program's file.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -13,6 +14,8 @@ pub(crate) struct Server {
     child: Child,
     /// Where it serves gRPC.
     pub(crate) address: String,
+    /// Where it serves HTTP; empty if it does not.
+    http: String,
     _data_dir: Option<TempDir>,
 }
 
@@ -47,12 +50,13 @@ impl Server {
     fn started(command: Command, data_dir: Option<tempfile::TempDir>) -> anyhow::Result<Self> {
         let (child, line) = start(command)?;
         let started: serde_json::Value = serde_json::from_str(&line)?;
-        let address = started
-            .get("grpc")
-            .and_then(serde_json::Value::as_str)
-            .context("the server names no address")?;
+        let address = |of: &str| {
+            let address = started.get(of).and_then(serde_json::Value::as_str);
+            address.context("the server names no address")
+        };
         Ok(Self {
-            address: format!("http://{address}"),
+            address: format!("http://{}", address("grpc")?),
+            http: address("http")?.to_owned(),
             child,
             _data_dir: data_dir,
         })
@@ -65,9 +69,23 @@ impl Server {
         let (child, line) = start(command)?;
         Ok(Self {
             address: format!("http://{}", line.trim()),
+            http: String::new(),
             child,
             _data_dir: None,
         })
+    }
+
+    /// The whole answer to `GET path`.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect(&self.http)?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            self.http
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     /// Processor time used so far, in seconds: user and system.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rdkafka::message::{BorrowedMessage, Message as _};
 
+use crate::clock::Stopwatch;
 use crate::domain::{
     Event, Id, Input, Millis, Outcome, Record, Rejection, Seq, TriggerKind, TriggerReason,
 };
@@ -27,8 +28,18 @@ pub(super) struct Fold {
     pub(super) last_tick: Option<Millis>,
     pub(super) outputs: Vec<Output>,
     /// Trigger records made, for whoever counts them.
-    pub(super) decided: Vec<(Id, TriggerKind, TriggerReason)>,
+    pub(super) decided: Vec<Decided>,
     outbox: Outbox,
+}
+
+/// A trigger record made.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) rule: Id,
+    pub(super) kind: TriggerKind,
+    pub(super) reason: TriggerReason,
+    /// Runs from then on.
+    pub(super) since: Stopwatch,
 }
 
 /// What became of one record.
@@ -131,8 +142,12 @@ impl Fold {
     fn number_triggers(&mut self) {
         for mut trigger in self.outbox.triggers.drain(..) {
             self.seq += 1;
-            self.decided
-                .push((trigger.rule.clone(), trigger.kind, trigger.reason));
+            self.decided.push(Decided {
+                rule: trigger.rule.clone(),
+                kind: trigger.kind,
+                reason: trigger.reason,
+                since: Stopwatch::start(),
+            });
             trigger.seq = self.seq;
             self.outputs
                 .push(outputs::trigger(&trigger, self.epoch, &self.config.app));

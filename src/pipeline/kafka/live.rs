@@ -9,7 +9,7 @@ use prometheus::Histogram;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::clock::{Deadline, Stopwatch};
-use crate::domain::{Event, Millis};
+use crate::domain::{Event, Millis, TriggerKind};
 use crate::metrics::{IntakeCounters, IntakeKind, IntakeResult};
 use crate::pipeline::pace::{Pace, Situation};
 use crate::stream::kafka::{
@@ -17,7 +17,7 @@ use crate::stream::kafka::{
 };
 use crate::stream::partitioner::partition_of;
 
-use super::fold::{Became, Fold};
+use super::fold::{Became, Decided, Fold};
 use super::renewal::Pending;
 use super::shard::{Order, Shard};
 use super::silence::Silence;
@@ -388,8 +388,15 @@ impl<'a> Live<'a> {
                 .remove(&(output.topic, output.identity.clone()));
             self.shard.count(&output);
         }
-        for (rule, kind, reason) in self.fold.decided.drain(..) {
-            common.metrics.count_trigger(&rule, kind, reason);
+        for decided in self.fold.decided.drain(..) {
+            let Decided {
+                rule, kind, reason, ..
+            } = &decided;
+            common.metrics.count_trigger(rule, *kind, *reason);
+            if *kind == TriggerKind::Fire {
+                let delay = common.metrics.trigger_delay.with_label_values(&[rule]);
+                delay.observe(decided.since.seconds());
+            }
         }
         for event in self.batch.shown.drain(..) {
             // Whoever listened may be gone.

@@ -16,6 +16,7 @@ use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::clock::Deadline;
 use crate::domain::Millis;
 
 use super::client::{self, Connections};
@@ -26,6 +27,8 @@ use super::{Config, Guarantee, Member, Output, OutputTopic, Trouble};
 const INIT_TRIES: u32 = 4;
 /// How long to wait for room in the client's queue.
 const ROOM_WAIT: Duration = Duration::from_millis(20);
+/// How long to wait for the broker's answers before looking whether all have come.
+const ANSWER_WAIT: Duration = Duration::from_millis(1);
 /// Places that are watched: the outputs, the commit record, the snapshot's chunks.
 const PLACES: usize = OutputTopic::ALL.len() + 2;
 const COMMIT: usize = OutputTopic::ALL.len();
@@ -333,9 +336,7 @@ impl Producer {
     /// asked twice.
     pub fn commit(&mut self, position: i64, member: &Member) -> Result<Placed, Trouble> {
         let lost = self.connections.lost();
-        self.client
-            .flush(self.patience())
-            .map_err(|error| self.unknown(&error))?;
+        self.flush()?;
         if let Some(error) = self.deliveries.failed.lock().take() {
             return Err(self.unknown(&error));
         }
@@ -365,6 +366,22 @@ impl Producer {
                 .send_offsets_to_transaction(&offsets, group, timeout)
         })?;
         self.retry(|| self.client.commit_transaction(timeout))
+    }
+
+    /// Waits until the broker has answered for every record. The client's own waiting looks again only after a tenth of
+    /// a second, which would be most of what a trigger waits.
+    fn flush(&self) -> Result<(), Trouble> {
+        let end = Deadline::after(self.patience());
+        loop {
+            match self.client.flush(Duration::ZERO) {
+                Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
+                    if !end.has_passed() =>
+                {
+                    self.client.poll(ANSWER_WAIT);
+                }
+                flushed => return flushed.map_err(|error| self.unknown(&error)),
+            }
+        }
     }
 
     /// Calls again what may be called again.
