@@ -9,8 +9,12 @@ use super::rig::get;
 use crate::process::Process;
 
 /// What engines count, and how the table calls it.
-const COUNTERS: [(&str, &str); 7] = [
+const COUNTERS: [(&str, &str); 8] = [
     ("partitions taken over", "impulse_kafka_take_overs_total"),
+    (
+        "stops after which a partition kept its state",
+        "impulse_kafka_renewals_total",
+    ),
     (
         "stops of a partition or the group",
         "impulse_kafka_troubles_total",
