@@ -9,9 +9,8 @@ cd "$(dirname "$0")/.."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-"$@" -- --show-output > >(tee "$log") 2>&1
-status=$?
-wait
+"$@" -- --show-output 2>&1 | tee "$log"
+status=${PIPESTATUS[0]}
 
 totals=$(awk '/^test result: / { passed += $4; failed += $6 } END { printf "%d passed, %d failed", passed, failed }' "$log")
 skipped=$(grep -c '^SKIPPED' "$log")
