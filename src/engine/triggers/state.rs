@@ -272,12 +272,12 @@ mod tests {
     use crate::domain::{Id, Millis, Money, Traceparent};
     use crate::engine::triggers::{CartEvent, CartOp, Line};
 
-    fn trace() -> Box<Traceparent> {
-        Box::new(Traceparent {
+    fn trace() -> Traceparent {
+        Traceparent {
             trace_id: [7; 16],
             span_id: [8; 8],
             flags: 9,
-        })
+        }
     }
 
     /// A state with something in every place.
@@ -316,7 +316,7 @@ mod tests {
                 id: Id::from("e1"),
                 currency,
                 op,
-                trace: (key % 2 == 0).then(trace),
+                trace: (key % 2 == 0).then(|| Box::new(trace())),
             });
         }
         let rule = crate::engine::triggers::CartAbandonment::default();
@@ -330,7 +330,7 @@ mod tests {
             allowed: Millis::MIN,
             watermark: Millis(3),
             contents: shopping.cart.contents.clone(),
-            trace: Some(trace()),
+            trace: Some(Box::new(trace())),
         });
         shopping.fired_before = [u64::MAX, 3].into_iter().collect();
         state

@@ -91,7 +91,11 @@ fn field_of(bytes: &[u8], names: &[&str]) -> String {
     let text = |name: &&str| match fields.get(name)? {
         serde_json::Value::String(text) if !text.is_empty() => Some(text.clone()),
         serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::String(_)
+        | serde_json::Value::Array(_)
+        | serde_json::Value::Object(_) => None,
     };
     names.iter().find_map(text).unwrap_or_default()
 }

@@ -54,29 +54,7 @@ async fn what_callers_are_refused_is_kept_listed_and_put_back() {
         "unknown_kind"
     );
 
-    let letters = rig.read("dead_letters");
-    assert_eq!(letters.len(), 4);
-    let ann = letter(&letters, BAD_PRICE.as_bytes());
-    assert_eq!(ann.key, b"ann");
-    let other = letter(&letters, NO_KIND.as_bytes());
-    assert_eq!(other.partition, ann.partition);
-    assert_eq!(ann.partition, rig.read("events")[0].partition);
-    assert_eq!(ann.header("content-type"), "application/json");
-    assert_eq!(ann.header("impulse-source"), "http");
-    assert_eq!(ann.header("impulse-field"), "price");
-    assert_eq!(letter(&letters, NO_JSON.as_bytes()).key, b"");
-    let bob = letter(&letters, &unknown.encode_to_vec());
-    assert_eq!(
-        (bob.key.as_slice(), bob.header("impulse-source")),
-        (&b"bob"[..], "grpc")
-    );
-    for letter in &letters {
-        assert_ne!(letter.header("impulse-reason"), "");
-        let named = |name: &str| letter.headers.iter().any(|(key, _)| key == name);
-        for absent in ["__connect.errors.topic", "impulse-identity"] {
-            assert!(!named(absent), "{absent}");
-        }
-    }
+    are_kept(&rig, &unknown.encode_to_vec());
     let counted = "impulse_dead_letters_total{reason=\"invalid_value\"}";
     assert!((metric(&process, counted) - 1.0).abs() < 0.1);
 
@@ -97,17 +75,48 @@ async fn what_callers_are_refused_is_kept_listed_and_put_back() {
         assert!(metric(&process, &series) < 1.0, "{series}");
     }
     assert_eq!(judge_log(&Observed::of(&rig)), Vec::<String>::new());
+    are_put_back(&rig).await;
+}
 
-    let listed = dlq(&rig, &["list"]);
+/// Every one with its bytes and its reason, where its shopper is.
+fn are_kept(rig: &Rig, unknown: &[u8]) {
+    let letters = rig.read("dead_letters");
+    assert_eq!(letters.len(), 4);
+    let ann = letter(&letters, BAD_PRICE.as_bytes());
+    assert_eq!(ann.key, b"ann");
+    let other = letter(&letters, NO_KIND.as_bytes());
+    assert_eq!(other.partition, ann.partition);
+    assert_eq!(ann.partition, rig.read("events")[0].partition);
+    assert_eq!(ann.header("content-type"), "application/json");
+    assert_eq!(ann.header("impulse-source"), "http");
+    assert_eq!(ann.header("impulse-field"), "price");
+    assert_eq!(letter(&letters, NO_JSON.as_bytes()).key, b"");
+    let bob = letter(&letters, unknown);
+    assert_eq!(
+        (bob.key.as_slice(), bob.header("impulse-source")),
+        (&b"bob"[..], "grpc")
+    );
+    for letter in &letters {
+        assert_ne!(letter.header("impulse-reason"), "");
+        let named = |name: &str| letter.headers.iter().any(|(key, _)| key == name);
+        for absent in ["__connect.errors.topic", "impulse-identity"] {
+            assert!(!named(absent), "{absent}");
+        }
+    }
+}
+
+/// They are listed with the way they came, and become records.
+async fn are_put_back(rig: &Rig) {
+    let listed = dlq(rig, &["list"]);
     let came: Vec<&str> = listed
         .iter()
         .map(|one| one["from"].as_str().unwrap())
         .collect();
     assert_eq!(came.iter().filter(|from| **from == "http").count(), 3);
     assert!(came.len() == 5 && came.contains(&"grpc"), "{came:?}");
-    assert_eq!(dlq(&rig, &["replay"])[0]["accepted"], 5);
+    assert_eq!(dlq(rig, &["replay"])[0]["accepted"], 5);
     rig.settled().await;
-    let again = dlq(&rig, &["list", "--reason", "invalid_value"]);
+    let again = dlq(rig, &["list", "--reason", "invalid_value"]);
     let from = again.iter().map(|one| one["from"].as_str().unwrap());
     let records = from.filter(|from| from.starts_with(&rig.topic("events")));
     assert_eq!((again.len(), records.count()), (2, 1), "{again:?}");

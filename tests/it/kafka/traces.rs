@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rig::{Rig, post_with, ready};
+use super::rig::{Rig, Shop, post_with, ready};
 use crate::broker::Broker;
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -25,47 +25,7 @@ async fn a_trigger_belongs_to_the_trace_of_its_cause_whatever_crashes() {
     };
     let rig = Rig::new(broker, 1).await;
     let mut shop = rig.shop(9);
-    let mut send = |user: &str, kind: &str, at_ms: i64, headers: &[(&str, &str)]| {
-        shop.send_with(user, &event(user, kind, at_ms), at_ms, headers);
-    };
-    send(
-        "ann",
-        "add_to_cart",
-        START_MS,
-        &[("traceparent", &trace(1))],
-    );
-    send(
-        "bob",
-        "add_to_cart",
-        START_MS,
-        &[("ce_traceparent", &trace(2))],
-    );
-    send(
-        "cyd",
-        "add_to_cart",
-        START_MS,
-        &[("traceparent", "00-none-01")],
-    );
-    send(
-        "dan",
-        "add_to_cart",
-        START_MS,
-        &[("traceparent", &trace(4))],
-    );
-    send(
-        "eve",
-        "add_to_cart",
-        START_MS,
-        &[("traceparent", &trace(5))],
-    );
-    let envelope = format!(
-        r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","traceparent":"{}","data":{}}}"#,
-        trace(6),
-        event("fay", "add_to_cart", START_MS)
-    );
-    let structured = [("content-type", "application/cloudevents+json")];
-    shop.send_with("fay", &envelope, START_MS, &structured);
-    shop.flush();
+    fill_carts(&mut shop);
     let mut process = rig.serve(&[]);
     ready(&process).await;
     rig.settled().await;
@@ -84,18 +44,6 @@ async fn a_trigger_belongs_to_the_trace_of_its_cause_whatever_crashes() {
     let process = rig.serve(&[]);
     ready(&process).await;
     rig.settled().await;
-    let said: BTreeMap<(String, bool), String> = rig
-        .read("triggers")
-        .iter()
-        .map(|found| {
-            let record = found.json();
-            let header = found.header("traceparent");
-            assert_eq!(record["traceparent"].as_str().unwrap_or(""), header);
-            let fires = record["kind"] == "TRIGGER_KIND_FIRE";
-            let user = record["userId"].as_str().unwrap().to_owned();
-            ((user, fires), header.to_owned())
-        })
-        .collect();
     let expected = [
         ("ann", false, trace(8)),
         ("ann", true, trace(1)),
@@ -106,7 +54,7 @@ async fn a_trigger_belongs_to_the_trace_of_its_cause_whatever_crashes() {
         ("fay", true, trace(6)),
     ];
     let expected = expected.map(|(user, fires, trace)| ((user.to_owned(), fires), trace));
-    assert_eq!(said, BTreeMap::from(expected));
+    assert_eq!(said(&rig), BTreeMap::from(expected));
 
     let header = format!("traceparent: {}\r\n", trace(9));
     let view = event("hal", "product_view", START_MS + 7_200_000);
@@ -115,4 +63,42 @@ async fn a_trigger_belongs_to_the_trace_of_its_cause_whatever_crashes() {
     let events = rig.read("events");
     let handed_over = events.iter().find(|found| found.key == b"hal").unwrap();
     assert_eq!(handed_over.header("traceparent"), trace(9));
+}
+
+/// The trace of what was said, by shopper and by whether it is a FIRE.
+fn said(rig: &Rig) -> BTreeMap<(String, bool), String> {
+    rig.read("triggers")
+        .iter()
+        .map(|found| {
+            let record = found.json();
+            let header = found.header("traceparent");
+            assert_eq!(record["traceparent"].as_str().unwrap_or(""), header);
+            let fires = record["kind"] == "TRIGGER_KIND_FIRE";
+            let user = record["userId"].as_str().unwrap().to_owned();
+            ((user, fires), header.to_owned())
+        })
+        .collect()
+}
+
+/// Carts whose traces come in every way.
+fn fill_carts(shop: &mut Shop) {
+    let told = [
+        ("ann", "traceparent", trace(1)),
+        ("bob", "ce_traceparent", trace(2)),
+        ("cyd", "traceparent", "00-none-01".to_owned()),
+        ("dan", "traceparent", trace(4)),
+        ("eve", "traceparent", trace(5)),
+    ];
+    for (user, name, trace) in &told {
+        let cart = event(user, "add_to_cart", START_MS);
+        shop.send_with(user, &cart, START_MS, &[(name, trace)]);
+    }
+    let envelope = format!(
+        r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","traceparent":"{}","data":{}}}"#,
+        trace(6),
+        event("fay", "add_to_cart", START_MS)
+    );
+    let structured = [("content-type", "application/cloudevents+json")];
+    shop.send_with("fay", &envelope, START_MS, &structured);
+    shop.flush();
 }
