@@ -3,6 +3,10 @@
 //! Every part owns its settings and knows what is wrong with them; this file finds them, refuses keys that nobody
 //! owns, and reports every mistake at once.
 
+#[cfg(feature = "kafka")]
+use std::collections::BTreeMap;
+#[cfg(feature = "kafka")]
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +26,9 @@ use crate::stream::kafka;
 
 /// Variables `IMPULSE__SECTION__KEY` override the file.
 const ENVIRONMENT: &str = "IMPULSE__";
+/// After that prefix, `SASL_PASSWORD` is the property `sasl.password` of librdkafka: no name of one has an underscore.
+#[cfg(feature = "kafka")]
+const PROPERTIES: &str = "KAFKA__PROPERTIES__";
 /// Names of the sections, one a part.
 const SECTIONS: &[&str] = &[
     "data",
@@ -193,9 +200,25 @@ impl Found {
                 Err(error) => found.mistakes.push(format!("{}: {error}", path.display())),
             }
         }
-        found.figment = found.figment.merge(Env::prefixed(ENVIRONMENT).split("__"));
+        found.merge_environment();
         found.refuse_unknown_sections();
         found
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    fn merge_environment(&mut self) {
+        let figment = std::mem::take(&mut self.figment);
+        self.figment = figment.merge(Env::prefixed(ENVIRONMENT).split("__"));
+    }
+
+    #[cfg(feature = "kafka")]
+    fn merge_environment(&mut self) {
+        let settings = Env::prefixed(ENVIRONMENT)
+            .filter(|key| !key.starts_with(PROPERTIES))
+            .split("__");
+        let figment = std::mem::take(&mut self.figment).merge(settings);
+        let properties = properties(std::env::vars_os());
+        self.figment = figment.merge(Serialized::default("kafka.properties", properties));
     }
 
     fn refuse_unknown_sections(&mut self) {
@@ -268,6 +291,20 @@ impl Found {
     }
 }
 
+/// Properties of librdkafka among the variables of the environment. Their values stay text, since a password of digits
+/// is no number.
+#[cfg(feature = "kafka")]
+fn properties(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
+    let prefix = format!("{ENVIRONMENT}{PROPERTIES}");
+    variables
+        .filter_map(|(key, value)| {
+            let name = key.to_str()?.strip_prefix(&prefix)?;
+            let property = name.to_lowercase().replace('_', ".");
+            Some((property, value.to_string_lossy().into_owned()))
+        })
+        .collect()
+}
+
 fn prefixed(section: &str, mistake: &str) -> String {
     if mistake.starts_with(section) {
         mistake.to_owned()
@@ -329,5 +366,32 @@ mod tests {
             mistakes.contains(":2: server.connections_max"),
             "{mistakes}"
         );
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn a_variable_names_a_property_with_underscores_and_its_value_stays_text() {
+        let variables = [
+            ("IMPULSE__KAFKA__PROPERTIES__SASL_PASSWORD", "007"),
+            ("IMPULSE__KAFKA__PROPERTIES__SSL_CA_LOCATION", "/ca.pem"),
+            ("IMPULSE__KAFKA__GROUP", "impulse"),
+        ];
+        let variables = variables.map(|(key, value)| (key.into(), value.into()));
+        let found = super::properties(variables.into_iter());
+        let found: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [("sasl.password", "007"), ("ssl.ca.location", "/ca.pem")]
+        );
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn properties_of_a_file_keep_the_dots_in_their_names() {
+        let config = load("[kafka.properties]\n\"sasl.password\" = 7\n").unwrap();
+        assert_eq!(config.kafka.properties["sasl.password"], "7");
     }
 }

@@ -119,7 +119,8 @@ metrics! {
     consumer_lag_seconds: GaugeVec = float_gauges("impulse_consumer_lag_seconds", "Age of the last applied record while there is a lag, at most since nothing was left; grows while the broker does not say.", &["topic", "partition"]);
     kafka_transaction_seconds: Histogram = histogram("impulse_kafka_transaction_seconds", "Time from the begin of a transaction until it is committed.", TRANSACTION_SECONDS);
     kafka_outputs: IntCounterVec = counters("impulse_kafka_outputs_total", "Records written and committed, by topic.", &["topic"]);
-    kafka_take_overs: IntCounter = counter("impulse_kafka_take_overs_total", "Partitions taken over, from others or from oneself after trouble.");
+    kafka_take_overs: IntCounter = counter("impulse_kafka_take_overs_total", "Partitions taken over, with their state read from the topics.");
+    kafka_renewals: IntCounter = counter("impulse_kafka_renewals_total", "Partitions that went on after trouble with the state they had.");
     kafka_troubles: IntCounterVec = counters("impulse_kafka_troubles_total", "Times that a partition or the group could not go on, by reason.", &["reason"]);
     kafka_partitions_live: IntGauge = gauge("impulse_kafka_partitions_live", "Partitions that this process follows.");
     kafka_misrouted: IntCounter = counter("impulse_kafka_misrouted_total", "Events outside the partition of their shopper: keyed by something else, or by another partitioner.");

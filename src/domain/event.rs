@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Id, Millis, Money};
+use crate::domain::{Id, Millis, Money, Traceparent};
 
 /// What a shopper did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,4 +177,13 @@ pub struct EventDetails {
     pub brand: Id,
     /// Anything else, in the order of its keys.
     pub context: Vec<(Id, Id)>,
+    /// The trace it belongs to; what it causes belongs to the same.
+    pub traceparent: Option<Traceparent>,
+}
+
+impl Event {
+    /// The trace it belongs to.
+    pub fn traceparent(&self) -> Option<Traceparent> {
+        self.details.as_deref()?.traceparent
+    }
 }

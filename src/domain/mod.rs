@@ -8,6 +8,7 @@ mod profile;
 mod recommendation;
 mod record;
 mod time;
+mod trace;
 mod trigger;
 
 pub use self::event::{Consent, Event, EventDetails, EventKind, LineItem};
@@ -20,4 +21,5 @@ pub use self::recommendation::{
 };
 pub use self::record::{Input, Outcome, Record, Rejection, RejectionReason, Stage, TimeRule};
 pub use self::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
+pub use self::trace::Traceparent;
 pub use self::trigger::{EpisodeView, Trigger, TriggerId, TriggerKind, TriggerReason};

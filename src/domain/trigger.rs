@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{CartView, Id, Millis, Position, Seq};
+use crate::domain::{CartView, Id, Millis, Position, Seq, Traceparent};
 
 /// 128 bits that never change over the life of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +106,8 @@ pub struct Trigger {
     pub expires: Millis,
     /// Input position that brought it.
     pub position: Position,
+    /// Trace of the event that caused it, if that had one.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// An open episode, as a reader sees it.

@@ -20,7 +20,7 @@ use crate::engine::triggers::Triggers;
 use crate::engine::{Config, Engine};
 
 /// Raised with every change of the format; an older one is refused, and the log is read from its beginning.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 /// A chunk is handed on when it is at least this long.
 const CHUNK_BYTES: usize = 256 * 1024;
 

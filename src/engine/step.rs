@@ -68,7 +68,8 @@ impl Step<'_> {
             .learn(consent, self.at, triggers.settled());
         triggers.note_choice(full);
         if consent.marketing == Some(false) {
-            triggers.on_refusal(user, &mut profile.cart, self.at, self.watermark);
+            let refusal = (self.at, self.event.traceparent());
+            triggers.on_refusal(user, &mut profile.cart, refusal, self.watermark);
         }
     }
 
@@ -270,6 +271,7 @@ impl Step<'_> {
             id,
             currency,
             op,
+            trace: self.event.traceparent().map(Box::new),
         }
     }
 }

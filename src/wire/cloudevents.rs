@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::domain::{Event, EventKind, ID_BYTES_MAX, Id, Input};
-use crate::domain::{Rejection, RejectionReason, Stage};
+use crate::domain::{Rejection, RejectionReason, Stage, Traceparent};
 use crate::wire::draft::{Draft, Kind, Stamp};
-use crate::wire::{check, event, item, json, time};
+use crate::wire::{check, event, item, json, time, traceparent};
 
 pub use self::write::{Form, Message, Writer, encode_trigger};
 
@@ -29,18 +29,15 @@ pub const ITEM_DELETE: &str = "impulse.item.delete.v1";
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/protobuf";
 const STRUCTURED: &str = "application/cloudevents+json";
-const TRACEPARENT: &str = "traceparent";
 
-/// The trace that a message belongs to: the header `traceparent` of W3C Trace Context, if it is one.
-pub fn traceparent<'a>(headers: &[(&str, &'a [u8])]) -> Option<&'a str> {
-    let text = std::str::from_utf8(find(headers, &[TRACEPARENT, "ce_traceparent"])?).ok()?;
-    let mut lengths = text.split('-').map(str::len);
-    let is_trace = lengths.by_ref().take(4).eq([2, 32, 16, 2])
-        && text
-            .bytes()
-            .all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        && (lengths.next().is_none() && !text.starts_with("ff"));
-    is_trace.then_some(text)
+/// The trace that a message belongs to: the attribute of `CloudEvents`, or the header of W3C Trace Context.
+pub fn traceparent(headers: &[(&str, &[u8])]) -> Option<Traceparent> {
+    let names = [
+        &["ce_traceparent", "ce-traceparent"] as &[&str],
+        &[traceparent::NAME],
+    ];
+    let mut found = names.into_iter().filter_map(|names| find(headers, names));
+    found.find_map(traceparent::parse)
 }
 
 /// The event in the headers and the value of a record.
@@ -70,7 +67,7 @@ pub fn decode(headers: &[(&str, &[u8])], value: &[u8]) -> Result<Input, Rejectio
     let content = content.unwrap_or_default();
     if starts_with_word(content, "application/cloudevents") {
         if content.to_ascii_lowercase().contains("json") && !content.contains("-batch") {
-            return structured(value);
+            return structured(headers, value);
         }
         return Err(unsupported("content-type", content));
     }
@@ -80,13 +77,14 @@ pub fn decode(headers: &[(&str, &[u8])], value: &[u8]) -> Result<Input, Rejectio
         kind: text(headers, "ce_type", &["ce_type", "ce-type"])?,
         time: text(headers, "ce_time", &["ce_time", "ce-time"])?,
         subject: text(headers, "ce_subject", &["ce_subject", "ce-subject"])?,
+        trace: traceparent(headers),
     };
     match data_form(content) {
         Some(form) => read(&attributes, form, value),
         None if looks_like_json(value) => {
             if find(headers, &["ce_specversion", "ce-specversion"]).is_none() && is_envelope(value)
             {
-                return structured(value);
+                return structured(headers, value);
             }
             match read(&attributes, Data::Json, value) {
                 // A line feed also begins a protobuf message with an event id.
@@ -115,6 +113,7 @@ struct Attributes<'a> {
     kind: Option<&'a str>,
     time: Option<&'a str>,
     subject: Option<&'a str>,
+    trace: Option<Traceparent>,
 }
 
 fn read(attributes: &Attributes<'_>, form: Data, value: &[u8]) -> Result<Input, Rejection> {
@@ -169,6 +168,10 @@ impl Attributes<'_> {
         {
             draft.user_id = subject.strip_prefix("user/").unwrap_or(subject).into();
         }
+        let own = draft.details.as_deref().and_then(|own| own.traceparent);
+        if let Some(trace) = self.trace.filter(|_| own.is_none()) {
+            draft.details().traceparent = Some(trace);
+        }
         draft.into_checked()
     }
 }
@@ -199,7 +202,16 @@ struct Envelope<'a> {
     datacontenttype: Option<std::borrow::Cow<'a, str>>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    traceparent: Option<&'a RawValue>,
     data_base64: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Envelope<'_> {
+    /// A value that is no trace, of whatever type, is passed over.
+    fn trace(&self) -> Option<Traceparent> {
+        traceparent::parse(self.traceparent?.get().trim_matches('"').as_bytes())
+    }
 }
 
 /// Whether JSON without a type is meant as an envelope. A look at the bytes spares all others a second reading.
@@ -212,7 +224,7 @@ fn is_envelope(value: &[u8]) -> bool {
         })
 }
 
-fn structured(value: &[u8]) -> Result<Input, Rejection> {
+fn structured(headers: &[(&str, &[u8])], value: &[u8]) -> Result<Input, Rejection> {
     let envelope: Envelope<'_> = serde_json::from_slice(without_mark(value)).map_err(|error| {
         refused(
             Stage::Parse,
@@ -227,6 +239,7 @@ fn structured(value: &[u8]) -> Result<Input, Rejection> {
         kind: envelope.r#type.as_deref(),
         time: envelope.time.as_deref(),
         subject: envelope.subject.as_deref(),
+        trace: envelope.trace().or_else(|| traceparent(headers)),
     };
     let content = envelope.datacontenttype.as_deref().unwrap_or_default();
     match (envelope.data, envelope.data_base64.as_deref()) {
@@ -509,19 +522,33 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_is_carried_only_if_it_is_one() {
-        let of = |trace| traceparent(&headers(&[("TraceParent", trace)])).map(str::to_owned);
-        assert_eq!(of(TRACE).as_deref(), Some(TRACE));
-        let wrong = [
-            String::new(),
-            "00".to_owned(),
-            TRACE.to_uppercase(),
-            TRACE.replace('-', "_"),
-            format!("ff{}", &TRACE[2..]),
-            format!("{TRACE}-more"),
-        ];
-        for wrong in &wrong {
-            assert_eq!(of(wrong), None, "{wrong}");
+    fn a_trace_comes_from_the_data_the_attributes_or_the_record() {
+        let other = TRACE.replace("-01", "-00");
+        let of = |pairs: Pairs<'_>, value: &str| {
+            let trace = decoded(pairs, value.as_bytes()).traceparent();
+            trace.map(|trace| trace.to_string())
+        };
+        let plain = std::str::from_utf8(VIEW).unwrap();
+        let own = plain.replace('{', &format!(r#"{{"traceparent":"{other}","#));
+        for name in ["traceparent", "TraceParent", "ce_traceparent"] {
+            assert_eq!(of(&[(name, TRACE)], plain).as_deref(), Some(TRACE));
+            assert_eq!(of(&[(name, TRACE)], &own), Some(other.clone()), "{name}");
+            assert_eq!(of(&[(name, "00-no-trace-01")], plain), None);
+        }
+        for (attribute, header) in [(TRACE, other.as_str()), ("none", TRACE)] {
+            let both = [("traceparent", header), ("ce_traceparent", attribute)];
+            assert_eq!(of(&both, plain).as_deref(), Some(TRACE));
+        }
+        let latin: [(&str, &[u8]); 1] = [("traceparent", b"\xe9")];
+        assert_eq!(decode_event(&latin, VIEW).unwrap().details, None);
+        let envelope = |trace: &str| {
+            format!(r#"{{"specversion":"1.0","type":"t","traceparent":{trace},"data":{plain}}}"#)
+        };
+        let header = [("traceparent", TRACE)];
+        assert_eq!(of(&header, &envelope(&format!("{other:?}"))), Some(other));
+        for none in ["\"none\"", "7", "null", "{}"] {
+            assert_eq!(of(&[], &envelope(none)), None, "{none}");
+            assert_eq!(of(&header, &envelope(none)).as_deref(), Some(TRACE));
         }
     }
 }

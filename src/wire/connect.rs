@@ -1,14 +1,20 @@
 //! Headers of a dead letter: what went wrong, by the names that Kafka Connect gave them, and back.
 //!
-//! Kafka Connect names where a record came from and the error; our own three say the rest of a
+//! Kafka Connect names where a record came from and the error; our own say the rest of a
 //! [`Rejection`](crate::domain::Rejection). The record keeps its own headers before these. A record that was put back and
 //! failed again has them twice, and the last count.
+//!
+//! What a caller handed over and the door refused was in no topic. As with Kafka Connect, whose headers of topic,
+//! partition and offset are those of a record that was read, it has none of the three: `impulse-source` says how it came.
+
+use std::fmt;
 
 use crate::domain::{Rejection, RejectionReason, Stage};
 
 const TOPIC: &str = "__connect.errors.topic";
 const PARTITION: &str = "__connect.errors.partition";
 const OFFSET: &str = "__connect.errors.offset";
+const SOURCE: &str = "impulse-source";
 const STAGE: &str = "__connect.errors.stage";
 const CLASS: &str = "__connect.errors.exception.class.name";
 const MESSAGE: &str = "__connect.errors.exception.message";
@@ -17,8 +23,8 @@ const FIELD: &str = "impulse-field";
 const TRUNCATED: &str = "impulse-truncated";
 
 /// Every header of ours; `impulse dlq replay` leaves them out.
-pub const NAMES: [&str; 9] = [
-    TOPIC, PARTITION, OFFSET, STAGE, CLASS, MESSAGE, REASON, FIELD, TRUNCATED,
+pub const NAMES: [&str; 10] = [
+    TOPIC, PARTITION, OFFSET, SOURCE, STAGE, CLASS, MESSAGE, REASON, FIELD, TRUNCATED,
 ];
 
 const STAGES: [Stage; 6] = [
@@ -30,15 +36,40 @@ const STAGES: [Stage; 6] = [
     Stage::Limit,
 ];
 
-/// Why and from where a record became a dead letter.
+/// Where something was before it became a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In a topic.
+    Record {
+        /// Its name.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset there.
+        offset: i64,
+    },
+    /// In the hands of a caller who came this way, such as `http`.
+    Caller(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record {
+                topic,
+                partition,
+                offset,
+            } => write!(f, "{topic}/{partition}/{offset}"),
+            Self::Caller(way) => f.write_str(way),
+        }
+    }
+}
+
+/// Why and from where something became a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// The topic it was read from.
-    pub topic: String,
-    /// Its partition there.
-    pub partition: i32,
-    /// Its offset there.
-    pub offset: i64,
+    /// Where it was.
+    pub source: Source,
     /// Why it was refused.
     pub rejection: Rejection,
     /// Bytes that its value had, if the dead letter keeps only the first of them.
@@ -49,16 +80,25 @@ pub struct Failed {
 pub fn encode(failed: &Failed) -> Vec<(&'static str, String)> {
     let rejection = &failed.rejection;
     let reason = rejection.reason.name();
-    let mut headers = vec![
-        (TOPIC, failed.topic.clone()),
-        (PARTITION, failed.partition.to_string()),
-        (OFFSET, failed.offset.to_string()),
+    let mut headers = match &failed.source {
+        Source::Record {
+            topic,
+            partition,
+            offset,
+        } => vec![
+            (TOPIC, topic.clone()),
+            (PARTITION, partition.to_string()),
+            (OFFSET, offset.to_string()),
+        ],
+        Source::Caller(way) => vec![(SOURCE, way.clone())],
+    };
+    headers.extend([
         (STAGE, rejection.stage.name().to_owned()),
         (CLASS, reason.to_owned()),
         (MESSAGE, rejection.detail.clone()),
         (REASON, reason.to_owned()),
         (FIELD, rejection.field.clone()),
-    ];
+    ]);
     if let Some(bytes) = failed.truncated_from {
         headers.push((TRUNCATED, bytes.to_string()));
     }
@@ -74,14 +114,23 @@ pub fn decode(headers: &[(&str, &[u8])]) -> Option<Failed> {
     let (stage, reason) = (last(STAGE)?, last(REASON)?);
     // Of two sets the last is whole: a later one without this header means that nothing is missing.
     let place = |name| headers.iter().rposition(|(known, _)| *known == name);
+    let source = if place(SOURCE) > place(TOPIC) {
+        Source::Caller(last(SOURCE)?.to_owned())
+    } else {
+        Source::Record {
+            topic: last(TOPIC)?.to_owned(),
+            partition: last(PARTITION)?.parse().ok()?,
+            offset: last(OFFSET)?.parse().ok()?,
+        }
+    };
     let truncated_from = match place(TRUNCATED) {
-        Some(bytes) if Some(bytes) > place(TOPIC) => Some(last(TRUNCATED)?.parse().ok()?),
+        Some(bytes) if Some(bytes) > place(TOPIC).max(place(SOURCE)) => {
+            Some(last(TRUNCATED)?.parse().ok()?)
+        }
         Some(_) | None => None,
     };
     Some(Failed {
-        topic: last(TOPIC)?.to_owned(),
-        partition: last(PARTITION)?.parse().ok()?,
-        offset: last(OFFSET)?.parse().ok()?,
+        source,
         rejection: Rejection {
             stage: STAGES.into_iter().find(|known| known.name() == stage)?,
             reason: RejectionReason::ALL
@@ -100,9 +149,11 @@ mod tests {
 
     fn failed(truncated_from: Option<u64>) -> Failed {
         Failed {
-            topic: "impulse.events.v1".to_owned(),
-            partition: 3,
-            offset: 9_000_000_000,
+            source: Source::Record {
+                topic: "impulse.events.v1".to_owned(),
+                partition: 3,
+                offset: 9_000_000_000,
+            },
             rejection: Rejection {
                 stage: Stage::Value,
                 reason: RejectionReason::InvalidValue,
@@ -163,9 +214,27 @@ mod tests {
     #[test]
     fn the_last_failure_counts() {
         let mut second = failed(None);
-        second.offset = 10;
+        second.rejection.field = "quantity".to_owned();
         let both = [encode(&failed(Some(5))), encode(&second)].concat();
         assert_eq!(read(&both), Some(second));
+    }
+
+    #[test]
+    fn what_was_in_no_topic_names_none() {
+        let record = failed(Some(5));
+        let caller = Failed {
+            source: Source::Caller("http".to_owned()),
+            ..failed(None)
+        };
+        let headers = encode(&caller);
+        assert!(headers.contains(&("impulse-source", "http".to_owned())));
+        let places = [TOPIC, PARTITION, OFFSET];
+        assert!(!headers.iter().any(|(name, _)| places.contains(name)));
+        let then = |first: &Failed, second: &Failed| [encode(first), encode(second)].concat();
+        assert_eq!(read(&then(&record, &caller)), Some(caller.clone()));
+        assert_eq!(read(&then(&caller, &record)), Some(record.clone()));
+        assert_eq!(record.source.to_string(), "impulse.events.v1/3/9000000000");
+        assert_eq!(caller.source.to_string(), "http");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::domain::{
     Event, EventDetails, EventKind, Id, LineItem, Millis, Money, Rejection, RejectionReason, Stage,
 };
 use crate::wire::check::{self, Field};
+use crate::wire::traceparent;
 
 /// What a decoder has read so far. Nothing in it is checked, but no list is longer than its limit and one.
 #[derive(Debug, Default)]
@@ -117,6 +118,14 @@ impl Draft {
                 context.insert(place, (key.into(), value.into()));
             }
             Err(_) => {}
+        }
+    }
+
+    /// Sets the trace; a text that is none leaves the event without one.
+    pub(super) fn set_traceparent(&mut self, text: &[u8]) {
+        let trace = traceparent::parse(text);
+        if trace.is_some() || self.details.is_some() {
+            self.details().traceparent = trace;
         }
     }
 

@@ -36,6 +36,7 @@ mod tags {
     pub(super) const SOURCE: u32 = 22;
     pub(super) const CATEGORY: u32 = 23;
     pub(super) const BRAND: u32 = 24;
+    pub(super) const TRACEPARENT: u32 = 25;
 }
 
 /// The event in the bytes of a `impulse.v1.Event`.
@@ -50,14 +51,26 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Rejection> {
 /// The id in the bytes of an `impulse.v1.Event`, as far as they can be read: for the answer to an event that
 /// [`decode`] refuses.
 pub fn id_of(bytes: &[u8]) -> &str {
+    text_of(bytes, tags::EVENT_ID)
+}
+
+/// The shopper in the bytes of an `impulse.v1.Event`, as [`id_of`].
+pub fn user_of(bytes: &[u8]) -> &str {
+    match text_of(bytes, tags::USER_ID) {
+        "" => text_of(bytes, tags::VISITOR_ID),
+        user => user,
+    }
+}
+
+fn text_of(bytes: &[u8], wanted: u32) -> &str {
     let mut fields = Fields(bytes);
-    let mut id = "";
+    let mut found = "";
     while let Ok(Some((tag, value))) = fields.next() {
-        if tag == tags::EVENT_ID {
-            id = value.text().unwrap_or(id);
+        if tag == wanted {
+            found = value.text().unwrap_or(found);
         }
     }
-    id
+    found
 }
 
 /// Appends the event's `impulse.v1.Event` to `out`: the bytes of [`to_proto`] without making the message.
@@ -110,6 +123,9 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
         put_text(tags::SOURCE, &details.source, out);
         put_text(tags::CATEGORY, &details.category, out);
         put_text(tags::BRAND, &details.brand, out);
+        if let Some(trace) = details.traceparent {
+            put_text(tags::TRACEPARENT, &trace.to_string(), out);
+        }
     }
 }
 
@@ -171,6 +187,7 @@ fn read_draft(mut fields: Fields<'_>) -> Result<Draft, Broken> {
                 let (key, entry) = read_pair(value.message()?)?;
                 draft.insert_context(key, entry);
             }
+            tags::TRACEPARENT => draft.set_traceparent(value.text()?.as_bytes()),
             _ => {
                 if let Some(field) = detail_of(tag) {
                     let text = value.text()?;
@@ -296,6 +313,7 @@ fn draft_from(message: proto::Event) -> Draft {
     for (key, value) in message.context {
         draft.insert_context(&key, &value);
     }
+    draft.set_traceparent(message.traceparent.as_bytes());
     draft
 }
 
@@ -339,6 +357,9 @@ fn add_details(message: &mut proto::Event, details: &EventDetails) {
     message.source = details.source.to_string();
     message.category = details.category.to_string();
     message.brand = details.brand.to_string();
+    message.traceparent = details
+        .traceparent
+        .map_or_else(String::new, |trace| trace.to_string());
 }
 
 /// The number of a kind in the wire format.

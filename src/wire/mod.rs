@@ -19,6 +19,7 @@ pub mod dead_letter;
 pub mod connect;
 pub mod datasets;
 pub mod proto;
+pub mod traceparent;
 
 pub use self::check::{
     ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, BATCH_MAX, CATEGORIES_MAX, CONTEXT_MAX, FILTERS_MAX,

@@ -6,7 +6,7 @@ use crate::domain::{
 };
 use crate::wire::event::{line_to_proto, stamp, timestamp};
 use crate::wire::protobuf::malformed;
-use crate::wire::{draft, proto};
+use crate::wire::{draft, proto, traceparent};
 
 const REASONS: [TriggerReason; 6] = [
     TriggerReason::Inactivity,
@@ -40,6 +40,9 @@ pub fn to_proto(trigger: &Trigger, epoch: u64) -> proto::Trigger {
         expires_at: Some(timestamp(trigger.expires)),
         position: trigger.position,
         epoch,
+        traceparent: trigger
+            .traceparent
+            .map_or_else(String::new, |trace| trace.to_string()),
     }
 }
 
@@ -74,6 +77,7 @@ pub fn from_proto(message: proto::Trigger) -> Result<Trigger, Rejection> {
         fired: time(message.fired_at),
         expires: time(message.expires_at),
         position: message.position,
+        traceparent: traceparent::parse(message.traceparent.as_bytes()),
     })
 }
 

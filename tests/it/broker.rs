@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const MISSING: i32 = 69;
 /// Below the ports that the system hands out by itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
-/// A node takes two ports of ten, and there are at most three.
+/// A node takes two ports of ten, or four with further listeners, and there are at most three.
 const PORTS_A_CLUSTER: u16 = 30;
 
 /// A cluster of one node or three on loopback. Its data goes with this value, or with the process.
@@ -29,7 +29,7 @@ impl Broker {
     /// Topics and groups of different tests are kept apart by [`unique`].
     pub(crate) fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Result<Broker, String>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| Self::try_start(1, ""));
+        let shared = SHARED.get_or_init(|| Self::try_start(1, |_| String::new()));
         shared.as_ref().map_err(|reason| skip(reason)).ok()
     }
 
@@ -37,9 +37,16 @@ impl Broker {
     /// separated by blanks. `None`, and a SKIPPED line, where none can be started.
     #[cfg(feature = "kafka")]
     pub(crate) fn start(nodes: u8, settings: &str) -> Option<Self> {
-        Self::try_start(nodes, settings)
+        Self::try_start(nodes, |_| settings.to_owned())
             .map_err(|reason| skip(&reason))
             .ok()
+    }
+
+    /// One node with settings that know the first of the ports it may take; the two behind the next are free
+    /// for further listeners. The reason instead, where none can be started.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn with_listeners(settings: impl Fn(u16) -> String) -> Result<Self, String> {
+        Self::try_start(1, settings)
     }
 
     /// What clients take as `bootstrap.servers`.
@@ -63,14 +70,14 @@ impl Broker {
     }
 
     /// The reason instead, where a part is missing. A broker that should start and does not is a failure.
-    fn try_start(nodes: u8, settings: &str) -> Result<Self, String> {
+    fn try_start(nodes: u8, settings: impl Fn(u16) -> String) -> Result<Self, String> {
         let port = free_ports();
         let home = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("kafka-{}-{port}", std::process::id()));
         let mut script = script(&home)
             .args(["run", &nodes.to_string()])
             .env("KAFKA_PORT", port.to_string())
-            .env("KAFKA_SETTINGS", settings)
+            .env("KAFKA_SETTINGS", settings(port))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -118,7 +125,8 @@ pub(crate) fn unique(what: &str) -> String {
     format!("{what}-{}-{number}", std::process::id())
 }
 
-fn skip(reason: &str) {
+/// Says that a test is skipped.
+pub(crate) fn skip(reason: &str) {
     println!("SKIPPED Kafka: {reason}");
 }
 
@@ -150,7 +158,7 @@ fn free_ports() -> u16 {
         let slot = u16::try_from(number % clusters).expect("fewer than there are ports");
         let port = PORTS.start + slot * PORTS_A_CLUSTER;
         let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if (0..3).all(|node| is_free(port + 10 * node) && is_free(port + 10 * node + 1)) {
+        if (0..3).all(|node| (0..4).all(|place| is_free(port + 10 * node + place))) {
             return port;
         }
     }

@@ -37,4 +37,5 @@ mod serving;
 mod shop;
 mod sim_disk;
 mod tidy;
+mod traces;
 mod wire;

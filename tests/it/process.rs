@@ -1,5 +1,7 @@
 //! The real program as a child process, for tests that kill it.
 
+#[cfg(feature = "kafka")]
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -20,22 +22,18 @@ impl Process {
 
     /// As [`Process::serve`], with gRPC on a given address.
     pub(crate) fn serve_on(grpc: &str, data_dir: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_impulse"))
-            .args([
-                "serve",
-                "--grpc-listen",
-                grpc,
-                "--http-listen",
-                "127.0.0.1:0",
-            ])
-            .args(["--output", "json", "--data-dir"])
-            .arg(data_dir)
-            .envs(environment.iter().copied())
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        Self::start(&mut command(grpc, data_dir, environment))
+    }
+
+    /// As [`Process::serve`], with everything it logs, and more than usual, in a file.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn serve_logged(log: File, data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = command("127.0.0.1:0", data_dir, environment);
+        Self::start(command.env("RUST_LOG", "trace").stderr(log))
+    }
+
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe was asked for");
         BufReader::new(stdout)
@@ -90,4 +88,18 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn command(grpc: &str, data_dir: &Path, environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_impulse"));
+    command
+        .args(["serve", "--grpc-listen", grpc])
+        .args(["--http-listen", "127.0.0.1:0"])
+        .args(["--output", "json", "--data-dir"])
+        .arg(data_dir)
+        .envs(environment.iter().copied())
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    command
 }

@@ -114,7 +114,7 @@ fn view(letter: &Letter) -> Value {
     json!({
         "partition": letter.partition,
         "offset": letter.offset,
-        "from": failed.map(|failed| format!("{}/{}/{}", failed.topic, failed.partition, failed.offset)),
+        "from": failed.map(|failed| failed.source.to_string()),
         "stage": rejection.map(|rejection| rejection.stage.name()),
         "reason": rejection.map(|rejection| rejection.reason.name()),
         "field": rejection.map(|rejection| &rejection.field),

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::Declared;
 use crate::cli::exit::{self, Failure};
-use crate::cli::{Format, Output, serve, table};
+use crate::cli::{Format, Output, Settings, serve, table};
+use crate::config::Config;
 use crate::stream::kafka::{Admin, AdminError};
 use crate::stream::topology::{Cluster, Difference, Step, Topology, compare};
 
@@ -18,7 +19,10 @@ pub(crate) struct Brokers {
     /// Where brokers are: host:port, several separated by commas.
     #[arg(long = "brokers", value_name = "LIST", env = "IMPULSE__KAFKA__BROKERS")]
     list: String,
-    /// A property of librdkafka, for TLS or SASL say; may be given many times.
+    #[command(flatten)]
+    settings: Settings,
+    /// A property of librdkafka, for TLS or SASL say, before those of the settings (`kafka.properties`); may be given
+    /// many times.
     #[arg(short = 'X', long = "property", value_name = "KEY=VALUE", value_parser = property)]
     properties: Vec<(String, String)>,
     /// How long a question may take.
@@ -64,14 +68,20 @@ fn property(text: &str) -> Result<(String, String), String> {
 
 impl Brokers {
     fn admin(&self) -> Result<Admin, Failure> {
-        Admin::new(&self.list, &self.properties, self.timeout).map_err(failure)
+        let config = Config::load(self.settings.config.as_deref(), |_| {})
+            .map_err(|mistakes| Failure::new(exit::CONFIG, mistakes))?;
+        let mut properties = config.kafka.properties;
+        properties.extend(self.properties.iter().cloned());
+        Admin::new(&self.list, &properties, self.timeout).map_err(failure)
     }
 
     /// The flags that lead to the same cluster; of the properties, which may be secret, only that there were some.
     fn flags(&self, declared: &Declared) -> String {
+        let settings = self.settings.config.iter();
         let file = declared.file.iter();
         let copies = declared.replication.iter();
         let mut flags = vec![format!("--brokers {}", self.list)];
+        flags.extend(settings.map(|file| format!("--config {}", file.display())));
         flags.extend(file.map(|file| format!("--file {}", file.display())));
         flags.extend(copies.map(|copies| format!("--replication {copies}")));
         if !self.properties.is_empty() {
@@ -203,7 +213,7 @@ fn failure(error: AdminError) -> Failure {
             let hint = if cfg!(feature = "kafka-tls") {
                 ""
             } else {
-                "; TLS and SASL need a build with --features kafka-tls"
+                "; TLS, SCRAM and OAUTHBEARER need a build with --features kafka-tls"
             };
             Failure::new(exit::CONFIG, format!("{error}{hint}"))
         }
@@ -211,6 +221,8 @@ fn failure(error: AdminError) -> Failure {
             exit::UNAVAILABLE,
             format!("{error}; start a broker of your own with: topology/kafka/broker up"),
         ),
-        AdminError::Refused { .. } => Failure::new(exit::UNAVAILABLE, error),
+        AdminError::Distrusted { .. } | AdminError::Refused { .. } => {
+            Failure::new(exit::UNAVAILABLE, error)
+        }
     }
 }

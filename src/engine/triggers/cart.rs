@@ -4,7 +4,9 @@
 //! bought, because an order closes its cart. The first line in an empty cart opens an episode, and the cart's becoming
 //! empty ends it.
 
-use crate::domain::{CartView, Event, EventKind, Id, LineItem, Millis, Money, TriggerReason};
+use crate::domain::{
+    CartView, Event, EventKind, Id, LineItem, Millis, Money, Traceparent, TriggerReason,
+};
 
 use super::Names;
 use super::episode::{Episode, Phase};
@@ -99,6 +101,8 @@ pub struct CartEvent {
     pub currency: Id,
     /// What it does.
     pub op: CartOp,
+    /// The trace it belongs to; few have one.
+    pub trace: Option<Box<Traceparent>>,
 }
 
 impl CartEvent {
@@ -147,6 +151,7 @@ impl CartEvent {
             id: event.id.clone(),
             currency: details.map_or_else(Id::default, |details| details.currency.clone()),
             op,
+            trace: event.traceparent().map(Box::new),
         })
     }
 }
@@ -288,7 +293,7 @@ impl Cart {
         if let (Some(rule), Some(episode)) = (rule, &mut self.episode)
             && let Some(leaves_ms) = rule.leaves_ms(event.op.kind())
         {
-            episode.touch(event.at, leaves_ms);
+            episode.touch(event, leaves_ms);
         }
     }
 
@@ -356,12 +361,13 @@ impl Cart {
                 opened: event.at,
                 deadline: event.at + rule.wait_ms,
                 phase: Phase::Waiting,
+                trace: event.trace.clone(),
             });
             return true;
         }
         self.touch(event, Some(rule));
         if let Some(episode) = &mut self.episode {
-            episode.rearm(event.at, rule.wait_ms);
+            episode.rearm(event, rule.wait_ms);
         }
         false
     }

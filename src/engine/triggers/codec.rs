@@ -2,7 +2,7 @@
 
 use bytes::{Buf, BufMut, TryGetError};
 
-use crate::domain::{Id, Millis, Money};
+use crate::domain::{Id, Millis, Money, Traceparent};
 
 use super::cart::{Cart, CartEvent, CartOp, Contents, Line};
 use super::episode::{Episode, Fired, Phase};
@@ -27,6 +27,7 @@ pub(super) fn put_shopping(out: &mut Vec<u8>, shopping: &Shopping) {
         put_millis(out, fired.allowed);
         put_millis(out, fired.watermark);
         put_contents(out, &fired.contents);
+        put_trace(out, fired.trace.as_deref());
     }
     put_len(out, shopping.fired_before.len());
     for &hash in &shopping.fired_before {
@@ -46,6 +47,7 @@ pub(super) fn get_shopping(input: &mut &[u8]) -> Result<Shopping, TryGetError> {
                 allowed: get_millis(input)?,
                 watermark: get_millis(input)?,
                 contents: get_contents(input)?,
+                trace: get_trace(input)?,
             })
         })?,
         fired_before: get_list(input, |input| input.try_get_u64_le())?,
@@ -67,6 +69,7 @@ fn put_cart(out: &mut Vec<u8>, cart: &Cart) {
             put_id(out, &episode.id);
             put_millis(out, episode.opened);
             put_millis(out, episode.deadline);
+            put_trace(out, episode.trace.as_deref());
         }
     }
 }
@@ -105,6 +108,7 @@ fn get_episode(input: &mut &[u8], phase: Phase) -> Result<Episode, TryGetError> 
         opened: get_millis(input)?,
         deadline: get_millis(input)?,
         phase,
+        trace: get_trace(input)?,
     })
 }
 
@@ -113,6 +117,7 @@ fn put_event(out: &mut Vec<u8>, event: &CartEvent) {
     out.put_u64_le(event.key);
     put_id(out, &event.id);
     put_id(out, &event.currency);
+    put_trace(out, event.trace.as_deref());
     match &event.op {
         CartOp::Add(line) => {
             out.put_u8(0);
@@ -139,6 +144,7 @@ fn get_event(input: &mut &[u8]) -> Result<CartEvent, TryGetError> {
         key: input.try_get_u64_le()?,
         id: get_id(input)?,
         currency: get_id(input)?,
+        trace: get_trace(input)?,
         op: match input.try_get_u8()? {
             0 => CartOp::Add(get_line(input)?),
             1 => CartOp::Remove {
@@ -178,6 +184,30 @@ fn get_line(input: &mut &[u8]) -> Result<Line, TryGetError> {
         quantity,
         price: is_priced.then_some(price),
     })
+}
+
+fn put_trace(out: &mut Vec<u8>, trace: Option<&Traceparent>) {
+    out.put_u8(u8::from(trace.is_some()));
+    if let Some(trace) = trace {
+        out.put_slice(&trace.trace_id);
+        out.put_slice(&trace.span_id);
+        out.put_u8(trace.flags);
+    }
+}
+
+fn get_trace(input: &mut &[u8]) -> Result<Option<Box<Traceparent>>, TryGetError> {
+    if input.try_get_u8()? == 0 {
+        return Ok(None);
+    }
+    let mut trace = Traceparent {
+        trace_id: [0; 16],
+        span_id: [0; 8],
+        flags: 0,
+    };
+    input.try_copy_to_slice(&mut trace.trace_id)?;
+    input.try_copy_to_slice(&mut trace.span_id)?;
+    trace.flags = input.try_get_u8()?;
+    Ok(Some(Box::new(trace)))
 }
 
 fn put_millis(out: &mut Vec<u8>, at: Millis) {

@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, TryGetError};
 use thin_vec::ThinVec;
 
-use crate::domain::{Millis, TriggerKind, TriggerReason};
+use crate::domain::{Millis, Traceparent, TriggerKind, TriggerReason};
 
 use super::settle::{Draft, Terms};
 use super::state::Shopping;
@@ -94,7 +94,12 @@ impl Choices {
 
 impl Shopping {
     /// Takes back what fired although, as a refusal of time `made` shows, no message was allowed at its deadline.
-    pub(super) fn refuse(&mut self, made: Millis, terms: &mut Terms<'_>) {
+    pub(super) fn refuse(
+        &mut self,
+        made: Millis,
+        trace: Option<Traceparent>,
+        terms: &mut Terms<'_>,
+    ) {
         let refused = self.fired.extract_if(.., |fired| {
             (fired.allowed..=fired.deadline).contains(&made)
                 && terms.watermark <= fired.watermark + terms.grace_ms
@@ -106,6 +111,7 @@ impl Shopping {
             episode: fired.id,
             deadline: fired.deadline,
             contents: fired.contents,
+            trace: trace.map(Box::new).or(fired.trace),
         }));
     }
 }

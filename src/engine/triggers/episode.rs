@@ -1,8 +1,8 @@
 //! An episode: from the first item in an empty cart until the cart is bought, emptied or given up.
 
-use crate::domain::{Id, Millis, TriggerId};
+use crate::domain::{Id, Millis, Traceparent, TriggerId};
 
-use super::cart::Contents;
+use super::cart::{CartEvent, Contents};
 
 /// How far an episode has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(super) struct Episode {
     /// When it fires.
     pub(super) deadline: Millis,
     pub(super) phase: Phase,
+    /// Trace of the event that began the wait last; few have one.
+    pub(super) trace: Option<Box<Traceparent>>,
 }
 
 impl Episode {
@@ -33,17 +35,20 @@ impl Episode {
     }
 
     /// Moves the deadline away from a sign of life; never back.
-    pub(super) fn touch(&mut self, at: Millis, leaves_ms: i64) {
-        if self.waits() {
-            self.deadline = self.deadline.max(at + leaves_ms);
+    pub(super) fn touch(&mut self, event: &CartEvent, leaves_ms: i64) {
+        let deadline = event.at + leaves_ms;
+        if self.waits() && deadline >= self.deadline {
+            self.deadline = deadline;
+            self.trace.clone_from(&event.trace);
         }
     }
 
     /// Lets an episode that was worth too little wait again.
-    pub(super) fn rearm(&mut self, at: Millis, wait_ms: i64) {
+    pub(super) fn rearm(&mut self, event: &CartEvent, wait_ms: i64) {
         if self.phase == Phase::BelowMinimum {
             self.phase = Phase::Waiting;
-            self.deadline = self.deadline.max(at + wait_ms);
+            self.deadline = self.deadline.max(event.at + wait_ms);
+            self.trace.clone_from(&event.trace);
         }
     }
 }
@@ -60,6 +65,8 @@ pub(super) struct Fired {
     pub(super) watermark: Millis,
     /// The cart at the deadline.
     pub(super) contents: Contents,
+    /// What the FIRE has.
+    pub(super) trace: Option<Box<Traceparent>>,
 }
 
 /// The id of everything that is said about an episode: 128 bits of a BLAKE3 hash. Every text goes in with its length,

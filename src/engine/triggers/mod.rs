@@ -24,7 +24,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, TryGetError};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{EpisodeView, Id, Millis, Position, Seq, Trigger, TriggerKind};
+use crate::domain::{EpisodeView, Id, Millis, Position, Seq, Traceparent, Trigger, TriggerKind};
 
 pub use self::cart::{CartEvent, CartOp, Line};
 pub use self::consent::{Choice, Choices};
@@ -196,9 +196,15 @@ impl Triggers {
         matters
     }
 
-    /// A shopper refused messages at `made`: what fired although it was refused is taken back. The cart is that of
-    /// [`Triggers::on_event`]; [`Triggers::advance`] must follow before the next record.
-    pub fn on_refusal(&mut self, user: u32, cart: &mut CartState, made: Millis, watermark: Millis) {
+    /// A shopper refused messages at `made`, in an event of this trace: what fired although it was refused is taken
+    /// back. The cart is that of [`Triggers::on_event`]; [`Triggers::advance`] must follow before the next record.
+    pub fn on_refusal(
+        &mut self,
+        user: u32,
+        cart: &mut CartState,
+        (made, trace): (Millis, Option<Traceparent>),
+        watermark: Millis,
+    ) {
         let before = cart.due(self.grace_ms);
         let Some(shopping) = cart.shopping() else {
             return;
@@ -212,7 +218,7 @@ impl Triggers {
             user,
             watermark,
         };
-        shopping.refuse(made, &mut terms);
+        shopping.refuse(made, trace, &mut terms);
         let rule = self.rules.cart_abandonment();
         self.timers.follow(user, cart, before, rule, self.grace_ms);
     }
@@ -389,6 +395,7 @@ impl Triggers {
                 fired: watermark,
                 expires: draft.deadline + rule.expires_after_ms,
                 position,
+                traceparent: draft.trace.map(|trace| *trace),
             });
         }
     }

@@ -9,7 +9,7 @@
 //! - Behind the watermark by more than the grace, only removals and purchases take effect: no episode is ever opened or
 //!   kept alive that late, but none is left to fire against better knowledge.
 
-use crate::domain::{Id, Millis, TriggerKind, TriggerReason};
+use crate::domain::{Id, Millis, Traceparent, TriggerKind, TriggerReason};
 
 use super::cart::{CartEvent, CartOp, Contents};
 use super::consent::Choice;
@@ -38,6 +38,7 @@ pub(super) struct Draft {
     pub(super) episode: Id,
     pub(super) deadline: Millis,
     pub(super) contents: Contents,
+    pub(super) trace: Option<Box<Traceparent>>,
 }
 
 impl CartState {
@@ -124,6 +125,7 @@ impl Shopping {
                 episode: episode.id,
                 deadline: episode.deadline,
                 contents: ended.contents,
+                trace: event.trace.clone().or(episode.trace),
             });
         }
     }
@@ -173,6 +175,7 @@ impl Shopping {
             episode: fired.id,
             deadline: fired.deadline,
             contents: fired.contents,
+            trace: event.trace.clone().or(fired.trace),
         });
         true
     }
@@ -186,6 +189,8 @@ impl Shopping {
             return;
         }
         episode.phase = Phase::Over;
+        // Whatever makes it wait again brings its own.
+        let trace = episode.trace.take();
         let Some(rule) = terms.rule else { return };
         let (kind, reason) = if terms.watermark > episode.deadline + rule.expires_after_ms {
             (TriggerKind::Expired, TriggerReason::Stale)
@@ -202,6 +207,7 @@ impl Shopping {
                 allowed: marketing.map_or(Millis::MIN, |choice| choice.made),
                 watermark: terms.watermark,
                 contents: self.cart.contents.clone(),
+                trace: trace.clone(),
             });
             self.fired_before.push(episode_hash(&episode.id));
             if self.fired_before.len() > terms.config.fired_remembered_max {
@@ -217,6 +223,7 @@ impl Shopping {
             episode: episode.id.clone(),
             deadline: episode.deadline,
             contents: self.cart.contents.clone(),
+            trace,
         });
     }
 }

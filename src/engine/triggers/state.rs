@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, TryGetError};
 use thin_vec::ThinVec;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::{CartView, Id, Millis};
+use crate::domain::{CartView, Id, Millis, Traceparent};
 
 use super::Names;
 use super::cart::{Cart, CartEvent, Effect, Line};
@@ -17,7 +17,7 @@ use super::rule::CartAbandonment;
 pub struct CartState(Option<Box<Shopping>>);
 
 /// What there is to know about a shopper with a cart.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Shopping {
     /// The cart as of the watermark.
     pub(super) cart: Cart,
@@ -27,8 +27,21 @@ pub(super) struct Shopping {
     pub(super) fired: ThinVec<Fired>,
     /// Hashes of the ids of episodes that have fired, oldest first.
     pub(super) fired_before: ThinVec<u64>,
-    /// The deadline under which readers find the shopper; follows from the rest, so it is in no snapshot.
-    pub(super) listed: Option<Millis>,
+    /// The deadline under which readers find the shopper, [`Millis::MIN`] if they do not; follows from the rest, so it
+    /// is in no snapshot.
+    pub(super) listed: Millis,
+}
+
+impl Default for Shopping {
+    fn default() -> Self {
+        Self {
+            cart: Cart::default(),
+            pending: ThinVec::new(),
+            fired: ThinVec::new(),
+            fired_before: ThinVec::new(),
+            listed: Millis::MIN,
+        }
+    }
 }
 
 impl CartState {
@@ -40,7 +53,7 @@ impl CartState {
     /// Whether an episode is open or an event waits: such a shopper's profile must stay in memory.
     pub fn is_busy(&self) -> bool {
         self.0.as_ref().is_some_and(|shopping| {
-            shopping.listed.is_some()
+            shopping.listed > Millis::MIN
                 || !shopping.pending.is_empty()
                 || !shopping.fired.is_empty()
                 || shopping.cart.episode.as_ref().is_some_and(Episode::waits)
@@ -69,6 +82,7 @@ impl CartState {
                 + thin_bytes(&shopping.pending)
                 + thin_bytes(&shopping.fired)
                 + thin_bytes(&shopping.fired_before)
+                + shopping.traced() * size_of::<Traceparent>()
         })
     }
 
@@ -141,12 +155,22 @@ impl CartState {
     ) -> Option<(Option<Millis>, Option<Millis>)> {
         let shopping = self.0.as_mut()?;
         let after = rule.and_then(|rule| shopping.projected_deadline(rule));
-        let before = std::mem::replace(&mut shopping.listed, after);
+        let before = std::mem::replace(&mut shopping.listed, after.unwrap_or(Millis::MIN));
+        let before = (before > Millis::MIN).then_some(before);
         (before != after).then_some((before, after))
     }
 }
 
 impl Shopping {
+    /// How many traces are remembered.
+    fn traced(&self) -> usize {
+        let episode = self.cart.episode.as_ref();
+        let waiting = episode.and_then(|episode| episode.trace.as_ref());
+        let pending = self.pending.iter().filter_map(|event| event.trace.as_ref());
+        let fired = self.fired.iter().filter_map(|fired| fired.trace.as_ref());
+        pending.chain(fired).chain(waiting).count()
+    }
+
     fn is_blank(&self) -> bool {
         self.nothing_but_replaced() && self.cart.replaced == Millis::MIN
     }
@@ -188,6 +212,7 @@ impl Shopping {
             && let Some(episode) = &mut cart.episode
         {
             episode.phase = Phase::Over;
+            episode.trace = None;
             effect.repeated = true;
         }
         effect
@@ -244,8 +269,16 @@ fn waiting_deadline(cart: &Cart) -> Option<Millis> {
 #[cfg(test)]
 mod tests {
     use super::{CartState, Fired};
-    use crate::domain::{Id, Millis, Money};
+    use crate::domain::{Id, Millis, Money, Traceparent};
     use crate::engine::triggers::{CartEvent, CartOp, Line};
+
+    fn trace() -> Traceparent {
+        Traceparent {
+            trace_id: [7; 16],
+            span_id: [8; 8],
+            flags: 9,
+        }
+    }
 
     /// A state with something in every place.
     fn full() -> CartState {
@@ -283,6 +316,7 @@ mod tests {
                 id: Id::from("e1"),
                 currency,
                 op,
+                trace: (key % 2 == 0).then(|| Box::new(trace())),
             });
         }
         let rule = crate::engine::triggers::CartAbandonment::default();
@@ -296,6 +330,7 @@ mod tests {
             allowed: Millis::MIN,
             watermark: Millis(3),
             contents: shopping.cart.contents.clone(),
+            trace: Some(Box::new(trace())),
         });
         shopping.fired_before = [u64::MAX, 3].into_iter().collect();
         state

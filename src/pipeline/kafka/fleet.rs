@@ -1,6 +1,7 @@
 //! The partitions of this process: follows the group, starts a thread for each partition that becomes ours and ends
 //! those that are taken away.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,11 +13,14 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::pipeline::run::{die, spawn};
 use crate::stream::kafka::{Change, Layout, Member, Trouble, layout};
 
+use super::assurance::Assurance;
 use super::lag::Lag;
 use super::shard::{Common, Control, Order, Shard};
 
 /// Pause between attempts to reach the brokers or to join the group.
 const RETRY: Duration = Duration::from_secs(1);
+/// The longest pause while the brokers refuse us: only somebody can change that, and brokers lock out who insists.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The longest pause of a member that was fenced again and again.
 const FENCED_PAUSE_MAX: Duration = Duration::from_mins(5);
 /// How long one look at the group takes.
@@ -34,6 +38,7 @@ pub(super) struct Fleet {
     pub(super) common: Common,
     /// How many partitions there are; 0 until the brokers say.
     pub(super) partitions: Arc<AtomicU32>,
+    pub(super) assurance: RefCell<Assurance>,
     pub(super) stop: Receiver<()>,
 }
 
@@ -57,25 +62,23 @@ struct Crew {
 impl Fleet {
     /// Runs until it is told to stop.
     pub(super) fn run(self) {
-        let mut fenced = RETRY;
+        let mut pause = RETRY;
         while !self.is_stopped() {
             let watch = Stopwatch::start();
-            let followed = self.look_up().and_then(|count| self.follow(count));
+            let followed = self.look_up().and_then(|count| {
+                self.common.board.trouble(None);
+                self.follow(count)
+            });
             let Err(trouble) = followed else {
                 return;
             };
-            self.report(&trouble);
-            if !matches!(trouble, Trouble::Fenced { .. }) {
-                self.pause(RETRY);
-                continue;
+            report(&self.common, &trouble);
+            let longest = pause_max(&trouble);
+            if watch.elapsed() > longest {
+                pause = RETRY;
             }
-            // A member whose broker hung may have fenced itself: the answer that named it anew was lost. So it comes
-            // back; but ever later, lest two that were given one name fence each other for ever.
-            if watch.elapsed() > FENCED_PAUSE_MAX {
-                fenced = RETRY;
-            }
-            self.pause(fenced);
-            fenced = (fenced * 2).min(FENCED_PAUSE_MAX);
+            self.pause(pause.min(longest));
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -85,32 +88,11 @@ impl Fleet {
             partitions: count,
             replicas,
         } = layout(&self.common.config, (known > 0).then_some(known))?;
-        self.describe(replicas);
+        let mut assurance = self.assurance.borrow_mut();
+        assurance.check(&self.common.config, replicas, &self.common.metrics)?;
         self.partitions.store(count, Ordering::Release);
         self.common.views.resize(count);
-        self.common.board.trouble(None);
         Ok(count)
-    }
-
-    /// How far the guarantee goes: with fewer than three copies a lost disk can take committed records with it.
-    fn describe(&self, replicas: u32) {
-        let guarantee = &self.common.metrics.guarantee_info;
-        let reasons = ["kafka_three_copies", "kafka_two_copies", "kafka_one_copy"];
-        let reason = match replicas {
-            0 | 1 => reasons[2],
-            2 => reasons[1],
-            _ => reasons[0],
-        };
-        for known in reasons {
-            let level = if known == reasons[0] {
-                "exactly_once"
-            } else {
-                "weakened"
-            };
-            guarantee
-                .with_label_values(&[level, known])
-                .set(i64::from(known == reason));
-        }
     }
 
     /// Joins the group and follows it until the process stops, the membership is lost for good, or the topics change.
@@ -156,8 +138,11 @@ impl Fleet {
             }
             if checked.elapsed() >= CHECK {
                 checked = Stopwatch::start();
-                if let Err(changed @ (Trouble::Partitions { .. } | Trouble::Uneven { .. })) =
-                    self.look_up()
+                if let Err(
+                    changed @ (Trouble::Partitions { .. }
+                    | Trouble::Uneven { .. }
+                    | Trouble::BrokerTooOld { .. }),
+                ) = self.look_up()
                 {
                     crew.give_up_all(Order::Release);
                     return Err(changed);
@@ -176,20 +161,41 @@ impl Fleet {
             std::thread::sleep(LOOK);
         }
     }
+}
 
-    fn report(&self, trouble: &Trouble) {
-        let common = &self.common;
-        let why = Some(trouble.to_string());
-        if common.board.told() != why {
-            tracing::warn!(%trouble, "Kafka cannot be followed for now");
-        }
-        common
-            .metrics
-            .kafka_troubles
-            .with_label_values(&[trouble.name()])
-            .inc();
-        common.board.trouble(why);
+/// How long the pause between attempts may become. A member whose broker hung may have fenced itself: the answer that
+/// named it anew was lost. So it comes back; but ever later, lest two that were given one name fence each other for ever.
+fn pause_max(trouble: &Trouble) -> Duration {
+    match trouble {
+        Trouble::Fenced { .. } => FENCED_PAUSE_MAX,
+        Trouble::Authentication { .. }
+        | Trouble::Authorization { .. }
+        | Trouble::Tls { .. }
+        | Trouble::BrokerTooOld { .. } => REFUSED_PAUSE_MAX,
+        Trouble::Unreachable { .. }
+        | Trouble::TopicMissing { .. }
+        | Trouble::Partitions { .. }
+        | Trouble::Uneven { .. }
+        | Trouble::Transaction { .. }
+        | Trouble::Damaged { .. }
+        | Trouble::Settings { .. }
+        | Trouble::GivenUp
+        | Trouble::Unready { .. } => RETRY,
     }
+}
+
+/// Counts what is in the way, and tells it once.
+fn report(common: &Common, trouble: &Trouble) {
+    let why = Some(trouble.to_string());
+    if common.board.told() != why {
+        tracing::warn!(%trouble, "Kafka cannot be followed for now");
+    }
+    common
+        .metrics
+        .kafka_troubles
+        .with_label_values(&[trouble.name()])
+        .inc();
+    common.board.trouble(why);
 }
 
 impl Crew {
@@ -281,20 +287,23 @@ impl Crew {
 /// Follows the group until it is left, or for good lost.
 fn poll(member: &Member, leaving: &AtomicBool, common: &Common) {
     let mut trouble: Option<Stopwatch> = None;
+    // A right that is missing is told once, however often the client asks again.
+    let mut lasts = false;
     let end = std::cell::OnceCell::new();
     loop {
         match member.poll(LOOK) {
+            Ok(()) if lasts && member.is_out() => {}
             Ok(()) if trouble.is_some_and(|since| since.elapsed() > TROUBLE) => {
                 trouble = None;
                 common.board.trouble(None);
             }
             Ok(()) => {}
             Err(found) => {
-                tracing::warn!(trouble = %found, "the group cannot be followed for now");
-                common.board.trouble(Some(found.to_string()));
+                report(common, &found);
                 if matches!(found, Trouble::Fenced { .. }) {
                     return;
                 }
+                lasts = matches!(found, Trouble::Authorization { .. });
                 trouble = Some(Stopwatch::start());
             }
         }

@@ -18,6 +18,7 @@ use crate::stream::kafka::{
 use crate::stream::partitioner::partition_of;
 
 use super::fold::{Became, Decided, Fold};
+use super::renewal::Pending;
 use super::shard::{Order, Shard};
 use super::silence::Silence;
 use super::snapshots::{Added, Snapshots};
@@ -41,12 +42,14 @@ const CHUNK_WAIT: Duration = Duration::from_millis(2);
 /// A partition that is followed.
 #[derive(Debug)]
 pub(super) struct Live<'a> {
-    shard: &'a Shard,
-    producer: Producer,
+    pub(super) shard: &'a Shard,
+    pub(super) producer: Producer,
     reader: Reader,
-    fold: Fold,
-    standing: Standing,
-    snapshots: Snapshots,
+    pub(super) fold: Fold,
+    pub(super) standing: Standing,
+    pub(super) snapshots: Snapshots,
+    /// The transaction under way, once all it holds is handed over.
+    pub(super) pending: Option<Pending>,
     batch: Batch,
     pace: Pace,
     figures: Figures,
@@ -124,6 +127,7 @@ impl<'a> Live<'a> {
                 servable: metrics.event_to_servable.with_label_values(&["kafka"]),
             },
             snapshots: Snapshots::new(&common.config, shard.partition),
+            pending: None,
             batch: Batch::new(&fold),
             pace,
             looked: Stopwatch::start(),
@@ -149,9 +153,16 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Whether a transaction was committed: what goes wrong after that is new trouble.
-    pub(super) fn has_committed(&self) -> bool {
-        self.committed
+    /// Whether a transaction was committed since this was last asked: what goes wrong after that is new trouble.
+    pub(super) fn has_committed(&mut self) -> bool {
+        std::mem::take(&mut self.committed)
+    }
+
+    /// Reads on behind what was applied.
+    pub(super) fn read_on(&mut self) -> Result<(), Trouble> {
+        self.silence = Silence::default();
+        let events = &self.shard.common.config.topics.events;
+        self.reader.start(events, self.fold.next)
     }
 
     fn step(&mut self) -> Result<(), Trouble> {
@@ -287,13 +298,6 @@ impl<'a> Live<'a> {
         let common = &self.shard.common;
         let watch = Stopwatch::start();
         let now = common.clock.now();
-        let group = self
-            .shard
-            .member
-            .group_metadata()
-            .ok_or_else(|| Trouble::Fenced {
-                detail: "this process is no member of the group".to_owned(),
-            })?;
         let record = self.record(now);
         self.producer.begin()?;
         for output in &self.standing.lost {
@@ -309,7 +313,12 @@ impl<'a> Live<'a> {
         if self.shard.control.order() == Order::Drop {
             return Err(Trouble::GivenUp);
         }
-        let placed = self.producer.commit(record.to, &group)?;
+        self.pending = Some(Pending {
+            record: record.clone(),
+            added,
+        });
+        let placed = self.producer.commit(record.to, &self.shard.member)?;
+        self.pending = None;
         common
             .metrics
             .kafka_transaction_seconds
@@ -360,7 +369,13 @@ impl<'a> Live<'a> {
     }
 
     /// The transaction is in the log.
-    fn settle(&mut self, record: &CommitRecord, added: Added, placed: &Placed, now: Millis) {
+    pub(super) fn settle(
+        &mut self,
+        record: &CommitRecord,
+        added: Added,
+        placed: &Placed,
+        now: Millis,
+    ) {
         let common = &self.shard.common;
         self.committed = true;
         self.standing.committed(record, placed);

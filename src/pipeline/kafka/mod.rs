@@ -5,6 +5,7 @@
 //! what is written about them, `snapshots` writes the state out bit by bit. Whatever goes wrong, the partition is taken
 //! over again, as after a crash: what was committed is what the log says.
 
+mod assurance;
 mod board;
 mod decode;
 mod entrance;
@@ -13,12 +14,14 @@ mod fold;
 mod lag;
 mod live;
 mod outputs;
+mod renewal;
 mod replay;
 mod shard;
 mod silence;
 mod snapshots;
 mod takeover;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{self, Sender};
@@ -71,6 +74,8 @@ pub fn start(
     let entrance = Entrance {
         feed,
         partitions: Arc::clone(&partitions),
+        dead_letter_bytes_max: config.dead_letter_bytes_max,
+        metrics: Arc::clone(metrics),
     };
     let door = Arc::new(Shared::new(pipeline));
     let (stop, stopped) = mpsc::channel();
@@ -88,6 +93,7 @@ pub fn start(
             door: Arc::clone(&door),
         },
         partitions,
+        assurance: RefCell::default(),
         stop: stopped,
     };
     Ok(KafkaPipeline {

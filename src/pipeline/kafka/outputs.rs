@@ -5,7 +5,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use crate::domain::{Rejection, Trigger, TriggerKind};
 use crate::stream::kafka::{Output, OutputTopic};
 use crate::wire::cloudevents::{Form, Writer, encode_trigger};
-use crate::wire::connect::{self, Failed};
+use crate::wire::connect::{self, Failed, Source};
 
 /// Longest key that is kept of a record that is written on.
 const KEY_BYTES_MAX: usize = 64 << 10;
@@ -23,8 +23,6 @@ pub(super) fn trigger(trigger: &Trigger, epoch: u64, app: &str) -> Output {
     let writer = Writer {
         cluster: app,
         epoch,
-        // Silence has no cause whose trace it could belong to.
-        traceparent: None,
     };
     let message = encode_trigger(trigger, writer, Form::default());
     Output {
@@ -46,9 +44,11 @@ pub(super) fn dead_letter(
 ) -> Output {
     let len = message.payload_len();
     let failed = Failed {
-        topic: message.topic().to_owned(),
-        partition: message.partition(),
-        offset: message.offset(),
+        source: Source::Record {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+        },
         rejection: rejection.clone(),
         truncated_from: (len > bytes_max).then_some(len as u64),
     };

@@ -1,4 +1,4 @@
-//! One partition on its own thread: take over, follow, commit; after any trouble, take over again.
+//! One partition on its own thread: take over, follow, commit; after trouble, go on or take over again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,6 +16,7 @@ use crate::stream::kafka::{Config, Member, Trouble};
 use super::board::Board;
 use super::lag::Lag;
 use super::live::Live;
+use super::renewal::Renewed;
 use super::takeover::{Findings, TakeOver, TakenOver};
 
 /// Pauses between attempts: the first, and the longest.
@@ -84,43 +85,54 @@ impl Shard {
     /// Runs until the partition is given up.
     pub(super) fn run(self) {
         let mut backoff = BACKOFF;
-        while self.control.order() == Order::Run {
-            let mut committed = false;
-            let Err(trouble) = self.own(&mut committed) else {
-                break;
-            };
-            if trouble == Trouble::GivenUp {
-                break;
+        while self.is_running() {
+            if let Err(trouble) = self.own(&mut backoff) {
+                self.stand_still(&trouble, &mut backoff);
             }
-            if committed {
-                backoff = BACKOFF;
-            }
-            self.report(&trouble);
-            self.pause(self.pause_after(&trouble, backoff));
-            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
         self.common.views.set(self.partition, None);
         self.common.board.remove(self.partition);
     }
 
-    /// Takes the partition over and follows it until something happens.
-    fn own(&self, committed: &mut bool) -> Result<(), Trouble> {
+    fn is_running(&self) -> bool {
+        self.control.order() == Order::Run
+    }
+
+    /// Takes the partition over and follows it until it is given up or the log went on without it.
+    fn own(&self, backoff: &mut Duration) -> Result<(), Trouble> {
         let watch = Stopwatch::start();
         let taken = self.take_over()?;
         self.note(&taken, watch);
         self.common
             .views
             .set(self.partition, Some(&taken.fold.engine.view()));
-        self.common.board.live(self.partition);
         let mut live = Live::new(self, taken);
-        let ended = live.run();
-        *committed = live.has_committed();
-        ended
+        loop {
+            self.common.board.live(self.partition);
+            let Err(mut trouble) = live.run() else {
+                return Ok(());
+            };
+            if live.has_committed() {
+                *backoff = BACKOFF;
+            }
+            loop {
+                self.stand_still(&trouble, backoff);
+                if !self.is_running() || matches!(trouble, Trouble::Damaged { .. }) {
+                    return Ok(());
+                }
+                match live.renew() {
+                    Ok(Renewed::GoesOn) => break,
+                    Ok(Renewed::Overtaken) => return Ok(()),
+                    Err(found) => trouble = found,
+                }
+            }
+        }
     }
 
     fn take_over(&self) -> Result<TakenOver, Trouble> {
         let common = &self.common;
         let progress = |why: &str| {
+            tracing::debug!(partition = self.partition, why, "taking over");
             common.board.restoring(self.partition, why);
             self.lag.look();
             match self.control.order() {
@@ -179,6 +191,16 @@ impl Shard {
                 "the log of a partition is not as it should be; what was lost is written again with the same ids"
             );
         }
+    }
+
+    /// Says what is wrong, and waits; ever longer, unless something was committed meanwhile.
+    fn stand_still(&self, trouble: &Trouble, backoff: &mut Duration) {
+        if *trouble == Trouble::GivenUp {
+            return;
+        }
+        self.report(trouble);
+        self.pause(self.pause_after(trouble, *backoff));
+        *backoff = (*backoff * 2).min(BACKOFF_MAX);
     }
 
     fn report(&self, trouble: &Trouble) {

@@ -16,13 +16,19 @@ use super::takeover::Standing;
 /// Chunks that wait to be written.
 const CHUNKS_WAITING: usize = 4;
 
+/// A snapshot that is due by records begins at the earliest this many times after the last one as that one took.
+const PAUSE_FACTOR: u32 = 4;
+
 /// The snapshots of one partition.
 #[derive(Debug)]
 pub(super) struct Snapshots {
     partition: u32,
     interval: Duration,
+    records_max: u64,
     bytes_per_s: usize,
     since: Stopwatch,
+    /// How long the last one took.
+    took: Duration,
     writing: Option<Writing>,
 }
 
@@ -57,8 +63,10 @@ impl Snapshots {
         Self {
             partition,
             interval: Duration::from_secs(config.snapshot_interval_s),
+            records_max: config.snapshot_records_max,
             bytes_per_s: config.snapshot_bytes_per_s,
             since: Stopwatch::start(),
+            took: Duration::ZERO,
             writing: None,
         }
     }
@@ -68,11 +76,15 @@ impl Snapshots {
         self.writing.is_some()
     }
 
+    /// Drops the one that is being written: some of its chunks may be missing in the log.
+    pub(super) fn give_up(&mut self) {
+        self.writing = None;
+    }
+
     /// Freezes the state, if that is due, or at once if it is `last`. Everything applied must be committed.
     pub(super) fn begin(&mut self, fold: &mut Fold, standing: &Standing, now: Millis, last: bool) {
-        let news = standing.txn > standing.snapshot_txn;
-        let due = last || self.since.elapsed() >= self.interval;
-        if self.writing.is_some() || !news || !due {
+        let news = fold.engine.position() - standing.snapshot_position;
+        if self.writing.is_some() || news == 0 || !(last || self.is_due(news)) {
             return;
         }
         let manifest = Manifest {
@@ -108,6 +120,12 @@ impl Snapshots {
             took: Stopwatch::start(),
             last: Stopwatch::start(),
         });
+    }
+
+    /// After a while; sooner if there is much to replay, but not so soon that writing snapshots becomes the main work.
+    fn is_due(&self, news: u64) -> bool {
+        let elapsed = self.since.elapsed();
+        elapsed >= self.interval || news >= self.records_max && elapsed >= self.took * PAUSE_FACTOR
     }
 
     /// Adds what is ready and allowed to the transaction under way; the manifest when everything else is committed.
@@ -171,6 +189,8 @@ impl Snapshots {
         standing.generation = writing.manifest.generation;
         standing.snapshot = writing.first;
         standing.snapshot_txn = writing.manifest.txn;
+        standing.snapshot_position = writing.manifest.position;
+        self.took = writing.took.elapsed();
         self.writing.take().map(|writing| writing.took)
     }
 }

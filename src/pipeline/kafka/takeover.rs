@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use rdkafka::message::{BorrowedMessage, Message as _};
 
+use crate::domain::Position;
 use crate::engine::{self, Engine, Restore};
 use crate::stream::kafka::{
-    CommitRecord, Config, Extent, IDENTITY_HEADER, Manifest, Output, OutputTopic, Producer, Reader,
-    Start, Stored, TRANSACTION_HEADER, Trouble, text_header,
+    CommitRecord, Config, Extent, Guarantee, IDENTITY_HEADER, Manifest, Output, OutputTopic,
+    Producer, Reader, Start, Stored, TRANSACTION_HEADER, Trouble, text_header,
 };
 
 use super::fold::Fold;
@@ -49,6 +50,8 @@ pub(super) struct Standing {
     pub(super) snapshot: Option<i64>,
     /// The transaction it ends with.
     pub(super) snapshot_txn: u64,
+    /// How much was applied when it was taken.
+    pub(super) snapshot_position: Position,
     /// Outputs that the log holds although their transaction did not end.
     pub(super) torn: BTreeSet<(OutputTopic, String)>,
     /// Outputs that the log lost although their transaction ended.
@@ -129,8 +132,10 @@ impl TakeOver<'_> {
     pub(super) fn run(&self) -> Result<TakenOver, Trouble> {
         (self.progress)("taking the transactional id")?;
         let producer = Producer::open(self.config, self.partition)?;
+        (self.progress)("asking for the ends of the topics")?;
         let mut reader = Reader::open(self.config, self.partition)?;
         let ends = self.ends(&reader)?;
+        (self.progress)("asking for the position of the group")?;
         let position = reader.committed()?;
         (self.progress)("reading the last commit record and the snapshot")?;
         let last = self.last_commit(&mut reader, ends.commits)?;
@@ -152,11 +157,8 @@ impl TakeOver<'_> {
             // Whoever comes next must find them again.
             standing.outputs = since;
         }
-        findings.position_differs = match (position, &last) {
-            (Some(position), Some((last, _))) => position != last.to,
-            (Some(_), None) => true,
-            (None, last) => last.is_some(),
-        };
+        findings.position_differs = self.config.guarantee == Guarantee::ExactlyOnce
+            && position != last.as_ref().map(|(last, _)| last.to);
         reader.start(&self.config.topics.events, fold.next)?;
         Ok(TakenOver {
             producer,
@@ -324,7 +326,10 @@ impl TakeOver<'_> {
         {
             let name = topic.name(&self.config.topics);
             reader.range(name, since.max(extent.begin), extent.end, |message| {
-                let identity = text_header(message, IDENTITY_HEADER).unwrap_or_default();
+                let Some(identity) = text_header(message, IDENTITY_HEADER) else {
+                    // A dead letter of the door, which is in no transaction.
+                    return Ok(());
+                };
                 let txn = text_header(message, TRANSACTION_HEADER)
                     .and_then(|text| text.parse().ok())
                     .unwrap_or(0);
@@ -400,6 +405,7 @@ fn standing(base: &Base, last: Option<&(CommitRecord, i64)>, ends: &Ends) -> Sta
         generation: base.manifest.generation,
         snapshot: base.snapshot,
         snapshot_txn: base.manifest.txn,
+        snapshot_position: base.manifest.position,
         torn: BTreeSet::new(),
         lost: Vec::new(),
     }

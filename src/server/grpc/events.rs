@@ -8,11 +8,11 @@ use futures::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::domain::Input;
+use crate::domain::{Input, Traceparent};
 use crate::pipeline::{Batch, Entry, IdleHold, Origin, Receipt, Status as Became};
 use crate::server::Error;
 use crate::server::connection::stopped;
-use crate::server::service::{Context, entry, result};
+use crate::server::service::{Context, entry, result, trace_of};
 use crate::wire::{BATCH_MAX, event, proto};
 
 use super::codec::Malformed;
@@ -31,9 +31,10 @@ impl EventService for Events {
         &self,
         request: Request<raw::Batch>,
     ) -> Result<Response<proto::RecordEventsResponse>, Status> {
+        let trace = trace_of(request.metadata().as_ref());
         let batch = request.into_inner();
         check_count(&batch)?;
-        let (entries, ids) = entries(batch.entries);
+        let (entries, ids) = entries(batch.entries, trace);
         let receipt = self.0.record(Origin::Grpc, entries).await?;
         let results = ids
             .into_iter()
@@ -59,6 +60,7 @@ impl EventService for Events {
         let stream = Arc::new(EventStream {
             context: Arc::clone(&self.0),
             hold: Mutex::new(None),
+            trace: trace_of(request.metadata().as_ref()),
         });
         let acks = batches(request.into_inner(), &self.0)
             .enumerate()
@@ -76,6 +78,8 @@ struct EventStream {
     context: Arc<Context>,
     /// Held from the first historical batch to the end of the stream.
     hold: Mutex<Option<IdleHold>>,
+    /// Trace of the call.
+    trace: Option<Traceparent>,
 }
 
 impl EventStream {
@@ -90,7 +94,7 @@ impl EventStream {
                 .lock()
                 .get_or_insert_with(|| self.context.ingest.hold_idle());
         }
-        let (entries, ids) = entries(batch.entries);
+        let (entries, ids) = entries(batch.entries, self.trace);
         let batch = Batch {
             origin: Origin::Grpc,
             historical: batch.historical,
@@ -166,11 +170,12 @@ pub(super) async fn bury_malformed(context: &Context, status: &Status) {
 }
 
 /// Reads each event by itself, and its id.
-fn entries(events: Vec<Bytes>) -> (Vec<Entry>, Vec<String>) {
+fn entries(events: Vec<Bytes>, trace: Option<Traceparent>) -> (Vec<Entry>, Vec<String>) {
     let mut ids = Vec::with_capacity(events.len());
     let mut entries = Vec::with_capacity(events.len());
     for bytes in events {
-        let read = entry(event::decode(&bytes), bytes.clone(), EVENT_MEDIA_TYPE);
+        let event = event::decode(&bytes);
+        let read = entry(event, trace, bytes.clone(), EVENT_MEDIA_TYPE);
         ids.push(match &read.content {
             Ok(Input::Event(event)) => event.id.to_string(),
             // An event with a wrong value still has an id, and its sender looks for it.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::domain::{Event, Rejection, Stage};
 use crate::pipeline::{Entry, Origin, Status};
 use crate::server::Error;
-use crate::server::service::{Context, entry};
+use crate::server::service::{Context, entry, trace_of};
 use crate::wire;
 use crate::wire::json::Decoded;
 
@@ -39,6 +39,7 @@ pub(super) fn add(routes: Routes) -> Routes {
 
 /// `POST /v1/events`: one event, an array, or an object with `events`; says what became of each.
 async fn record(State(context): State<Arc<Context>>, request: Request) -> Result<Response, Error> {
+    let trace = trace_of(request.headers());
     let body = body::read(&context, request).await?;
     let decoded = match wire::json::events(&body) {
         Ok(decoded) => decoded,
@@ -48,7 +49,7 @@ async fn record(State(context): State<Arc<Context>>, request: Request) -> Result
     let mut entries = Vec::with_capacity(decoded.len());
     for Decoded { raw, value } in decoded {
         ids.push(event_id(&value, raw));
-        entries.push(entry(value, body.slice_ref(raw), MEDIA_TYPE));
+        entries.push(entry(value, trace, body.slice_ref(raw), MEDIA_TYPE));
     }
     if entries.is_empty() {
         let position = context.view.position();
@@ -67,8 +68,10 @@ async fn record(State(context): State<Arc<Context>>, request: Request) -> Result
 
 /// `POST /track-event`: one event as `{userId, eventType, metadata}`.
 async fn track(State(context): State<Arc<Context>>, request: Request) -> Result<Response, Error> {
+    let trace = trace_of(request.headers());
     let body = body::read(&context, request).await?;
-    let entry: Entry = entry(wire::json::event(&body), body.clone(), MEDIA_TYPE);
+    let event = wire::json::event(&body);
+    let entry: Entry = entry(event, trace, body.clone(), MEDIA_TYPE);
     let receipt = context.record(Origin::Http, vec![entry]).await?;
     match receipt.statuses.into_iter().next() {
         Some(Status::Rejected(rejection)) => Err(Error::rejected(&rejection)),
@@ -98,15 +101,7 @@ fn event_id(read: &Result<Event, Rejection>, raw: &[u8]) -> String {
     if let Ok(event) = read {
         return event.id.to_string();
     }
-    let Ok(Value::Object(fields)) = serde_json::from_slice(raw) else {
-        return String::new();
-    };
-    let id = fields.get("eventId").or_else(|| fields.get("event_id"));
-    match id {
-        Some(Value::String(id)) => id.clone(),
-        Some(Value::Number(id)) => id.to_string(),
-        _ => String::new(),
-    }
+    wire::json::id_of(raw)
 }
 
 /// What became of one event, in the form of the HTTP interface.

@@ -1,11 +1,12 @@
 //! Takes what arrives, and says what became of it.
 
 use bytes::Bytes;
+use http::HeaderMap;
 
-use crate::domain::{Event, Input, Rejection};
+use crate::domain::{Event, Input, Rejection, Traceparent};
 use crate::pipeline::{Batch, Durability, Entry, Origin, Receipt, Status};
 use crate::server::Error;
-use crate::wire::proto;
+use crate::wire::{proto, traceparent};
 
 use super::Context;
 
@@ -69,12 +70,23 @@ impl Context {
     }
 }
 
-/// An event with its own bytes.
+/// The trace of a call.
+pub(in crate::server) fn trace_of(headers: &HeaderMap) -> Option<Traceparent> {
+    let values = headers.get_all(traceparent::NAME).iter();
+    traceparent::only(values.map(http::HeaderValue::as_bytes))
+}
+
+/// An event with its own bytes; the trace of the call is its own unless it names another.
 pub(in crate::server) fn entry(
-    event: Result<Event, Rejection>,
+    mut event: Result<Event, Rejection>,
+    trace: Option<Traceparent>,
     raw: Bytes,
     media_type: &'static str,
 ) -> Entry {
+    if let (Ok(event), Some(trace)) = (&mut event, trace) {
+        let details = event.details.get_or_insert_default();
+        details.traceparent.get_or_insert(trace);
+    }
     Entry {
         content: event.map(Input::Event),
         raw: Some((raw, media_type)),

@@ -22,7 +22,7 @@ use crate::server::figures::AnswerTimes;
 use crate::server::limits::Call;
 use crate::server::{Config, Error, Health, Logs};
 
-pub(super) use self::events::{entry, result};
+pub(super) use self::events::{entry, result, trace_of};
 
 /// How often a call that waits for a position looks again. The position is one atomic read, and a caller that passes
 /// the position of its own acknowledged write does not wait at all.

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 
+use super::properties::{Properties, without_secret};
 use crate::stream::topology::{Cluster, Difference, Found, Step, Topic, Topology, compare};
 
 /// How long is listened for the reason of a failure.
@@ -50,6 +51,14 @@ pub enum AdminError {
         /// What was last heard.
         reason: String,
     },
+    /// A broker is there, and there is no connection that both sides trust.
+    #[error("{brokers}: {reason}; check security.protocol, sasl.* and ssl.* of the properties")]
+    Distrusted {
+        /// Where they are.
+        brokers: String,
+        /// What was last heard.
+        reason: String,
+    },
     /// A broker answers, and will not do it.
     #[error("{subject}: {reason}")]
     Refused {
@@ -62,7 +71,7 @@ pub enum AdminError {
 
 /// What a client last heard of its connections, which its calls do not say.
 #[derive(Debug, Default)]
-struct Heard(Mutex<Option<String>>);
+struct Heard(Mutex<Option<(RDKafkaErrorCode, String)>>);
 
 impl ClientContext for Heard {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -72,8 +81,10 @@ impl ClientContext for Heard {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
         // That all are down follows from what was said of each.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.0.lock() = Some(reason.to_owned());
+        if let Some(code) = error.rdkafka_error_code()
+            && code != RDKafkaErrorCode::AllBrokersDown
+        {
+            *self.0.lock() = Some((code, reason.to_owned()));
         }
     }
 }
@@ -93,11 +104,11 @@ impl Admin {
     /// If librdkafka does not take a property.
     pub fn new(
         brokers: &str,
-        properties: &[(String, String)],
+        properties: &Properties,
         timeout: Duration,
     ) -> Result<Self, AdminError> {
         let mut config = ClientConfig::new();
-        for (key, value) in properties {
+        for (key, value) in properties.iter() {
             config.set(key, value);
         }
         config.set("bootstrap.servers", brokers);
@@ -302,22 +313,33 @@ impl Admin {
     }
 
     fn trouble(&self, subject: &str, error: &KafkaError) -> AdminError {
-        let unreachable = |reason: String| {
+        let unreachable = |code, reason: String| {
             self.asker.poll(HEARING);
-            AdminError::Unreachable {
-                brokers: self.brokers.clone(),
-                reason: self.asker.context().0.lock().clone().unwrap_or(reason),
+            let brokers = self.brokers.clone();
+            let heard = self.asker.context().0.lock().clone();
+            let (code, reason) = heard.unwrap_or((code, reason));
+            let is_distrust = [
+                RDKafkaErrorCode::Authentication,
+                RDKafkaErrorCode::UnsupportedSASLMechanism,
+                RDKafkaErrorCode::SSL,
+            ]
+            .contains(&code);
+            if is_distrust {
+                AdminError::Distrusted { brokers, reason }
+            } else {
+                AdminError::Unreachable { brokers, reason }
             }
         };
         match error.rdkafka_error_code() {
             Some(
-                RDKafkaErrorCode::BrokerTransportFailure
+                code @ (RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::SSL
-                | RDKafkaErrorCode::Resolve,
-            ) => unreachable(error.to_string()),
+                | RDKafkaErrorCode::UnsupportedSASLMechanism
+                | RDKafkaErrorCode::Resolve),
+            ) => unreachable(code, error.to_string()),
             Some(code) => refusal(subject, code),
             None => AdminError::Refused {
                 subject: subject.to_owned(),
@@ -390,46 +412,12 @@ fn values(resource: ConfigResource) -> (BTreeMap<String, String>, BTreeMap<Strin
     (all, own)
 }
 
-/// Words in the names of properties whose values are secrets.
-const SECRETS: [&str; 5] = ["password", "secret", "pem", "token", "oauthbearer"];
-
 /// What librdkafka says of a property, without its value if that may be a secret.
 fn property(error: &KafkaError) -> AdminError {
     let (key, reason) = if let KafkaError::ClientConfig(_, reason, key, value) = error {
-        let is_secret = SECRETS.iter().any(|word| key.contains(word)) && !value.is_empty();
-        let reason = if is_secret {
-            reason.replace(value.as_str(), "...")
-        } else {
-            reason.clone()
-        };
-        (key.clone(), reason)
+        (key.clone(), without_secret(reason, key, value))
     } else {
         ("of librdkafka".to_owned(), error.to_string())
     };
     AdminError::Property { key, reason }
-}
-
-#[cfg(test)]
-mod tests {
-    use rdkafka::error::KafkaError;
-    use rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID as INVALID;
-
-    fn said(key: &str, value: &str) -> String {
-        let reason = format!("Invalid value {value} for {key}");
-        let error = KafkaError::ClientConfig(INVALID, reason, key.to_owned(), value.to_owned());
-        super::property(&error).to_string()
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        for key in [
-            "sasl.password",
-            "ssl.key.pem",
-            "sasl.oauthbearer.client.secret",
-        ] {
-            assert!(!said(key, "hunter2").contains("hunter2"), "{key}");
-        }
-        assert!(said("linger.ms", "soon").contains("soon"));
-        assert!(said("sasl.password", "").contains("sasl.password"));
-    }
 }

@@ -11,7 +11,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{Config, Trouble};
+use super::{Config, Guarantee, Trouble};
 
 /// What a client remembers of its connections. All clones are one.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,8 @@ pub(super) struct Connections(Arc<Remembered>);
 #[derive(Debug, Default)]
 struct Remembered {
     lost: AtomicU64,
-    refused: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    /// What was last said of a connection; a refusal is kept until the next.
+    said: Mutex<Option<(RDKafkaErrorCode, String)>>,
 }
 
 impl Connections {
@@ -31,20 +32,30 @@ impl Connections {
 
     /// What an error of a call means, in the light of what was heard before.
     pub(super) fn trouble(&self, error: &KafkaError, topic: &str, config: &Config) -> Trouble {
-        Trouble::of(error, topic, &config.brokers, self.0.refused.lock().clone())
+        Trouble::of(error, topic, &config.brokers, self.0.said.lock().clone())
     }
 
     pub(super) fn heard(&self, error: &KafkaError, reason: &str) {
         self.0.lost.fetch_add(1, Ordering::AcqRel);
-        let refusals = [
-            RDKafkaErrorCode::Authentication,
-            RDKafkaErrorCode::SSL,
-            RDKafkaErrorCode::UnsupportedSASLMechanism,
-        ];
+        let is_refusal = |code| {
+            let refusals = [
+                RDKafkaErrorCode::Authentication,
+                RDKafkaErrorCode::SSL,
+                RDKafkaErrorCode::UnsupportedSASLMechanism,
+            ];
+            refusals.contains(&code)
+        };
+        // That all are down follows from what was said of each.
         if let Some(code) = error.rdkafka_error_code()
-            && refusals.contains(&code)
+            && code != RDKafkaErrorCode::AllBrokersDown
         {
-            *self.0.refused.lock() = Some((code, reason.to_owned()));
+            let mut said = self.0.said.lock();
+            let is_kept = said.as_ref().is_some_and(|(code, _)| is_refusal(*code));
+            if is_refusal(code) || !is_kept {
+                // How long it took and how often it was said is different each time.
+                let reason = reason.split(" (after ").next().unwrap_or_default();
+                *said = Some((code, reason.to_owned()));
+            }
         }
         tracing::debug!(%error, reason, "a client of Kafka reports");
     }
@@ -79,14 +90,14 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 /// What every client is made with; the properties of the settings come first, so that ours win.
-fn base(config: &Config) -> ClientConfig {
+pub(super) fn base(config: &Config) -> ClientConfig {
     let mut client = ClientConfig::new();
     client
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.nagle.disable", "true")
         .set("socket.keepalive.enable", "true");
-    for (key, value) in &config.properties {
+    for (key, value) in config.properties.iter() {
         client.set(key, value);
     }
     client
@@ -136,20 +147,23 @@ pub(super) fn member(config: &Config) -> ClientConfig {
     client
 }
 
-/// The transactional producer of a partition.
-pub(super) fn transactional(config: &Config, partition: u32) -> ClientConfig {
+/// The producer of a partition's outputs.
+pub(super) fn writer(config: &Config, partition: u32) -> ClientConfig {
     let mut client = base(config);
     default(&mut client, config, "linger.ms", "1");
     default(&mut client, config, "compression.type", "lz4");
     client
-        .set("transactional.id", format!("{}-{partition}", config.app))
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set(
-            "transaction.timeout.ms",
-            config.transaction_timeout_ms.to_string(),
-        )
         .set("message.timeout.ms", config.message_timeout_ms.to_string());
+    if config.guarantee == Guarantee::ExactlyOnce {
+        client
+            .set("transactional.id", format!("{}-{partition}", config.app))
+            .set(
+                "transaction.timeout.ms",
+                config.transaction_timeout_ms.to_string(),
+            );
+    }
     client
 }
 

@@ -1,4 +1,5 @@
-//! Produces what callers hand us to the events topic, and says when all replicas that must have it do.
+//! Produces what callers hand us to the events topic, or to that of dead letters, and says when all replicas that must
+//! have it do.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
@@ -14,7 +15,7 @@ use crate::domain::Millis;
 
 use super::client::{self, Connections};
 use super::producer::signed;
-use super::{Config, Trouble};
+use super::{Config, Topics, Trouble};
 
 /// Records that may wait for the client.
 const QUEUE_RECORDS: usize = 4_096;
@@ -24,13 +25,24 @@ const POLL: Duration = Duration::from_millis(2);
 /// Told once, when a record is safe or was not taken.
 pub(super) type Delivered = Box<dyn FnOnce(bool) + Send + Sync>;
 
-/// A record for the events topic.
+/// Where callers' records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedTopic {
+    /// What they say.
+    Events,
+    /// What of it cannot be used.
+    DeadLetters,
+}
+
+/// A record on its way.
 pub struct FeedRecord {
+    /// Its topic.
+    pub topic: FeedTopic,
     /// Its partition.
     pub partition: u32,
-    /// The shopper.
-    pub key: Vec<u8>,
-    /// The event.
+    /// The shopper, if known.
+    pub key: Option<Vec<u8>>,
+    /// What the caller said.
     pub value: Vec<u8>,
     /// Headers.
     pub headers: Vec<(&'static str, String)>,
@@ -48,7 +60,7 @@ impl std::fmt::Debug for FeedRecord {
     }
 }
 
-/// The way into the events topic. Cheap to clone.
+/// The way into these topics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Feed(SyncSender<FeedRecord>);
 
@@ -69,7 +81,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, delivered: Box<Delivered>) {
         if let Err((error, _)) = result {
-            tracing::debug!(%error, "an event was not delivered");
+            tracing::debug!(%error, "a record was not delivered");
         }
         (*delivered)(result.is_ok());
     }
@@ -87,12 +99,12 @@ impl Feed {
         let producer = BaseProducer::from_config_and_context(&client::feeding(config), context)
             .map_err(|error| connections.trouble(&error, &config.topics.events, config))?;
         let (queue, records) = mpsc::sync_channel(QUEUE_RECORDS);
-        let topic = config.topics.events.clone();
+        let topics = config.topics.clone();
         let patience = Duration::from_millis(config.message_timeout_ms);
         let run = move || {
-            run(&producer, &records, &topic);
+            run(&producer, &records, &topics);
             if producer.flush(patience).is_err() {
-                tracing::warn!("some events were not delivered before the end");
+                tracing::warn!("some records were not delivered before the end");
             }
         };
         Ok((Self(queue), run))
@@ -110,10 +122,10 @@ impl Feed {
     }
 }
 
-fn run(producer: &BaseProducer<Context>, records: &Receiver<FeedRecord>, topic: &str) {
+fn run(producer: &BaseProducer<Context>, records: &Receiver<FeedRecord>, topics: &Topics) {
     loop {
         match records.recv_timeout(POLL) {
-            Ok(record) => produce(producer, record, topic),
+            Ok(record) => produce(producer, record, topics),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -121,7 +133,11 @@ fn run(producer: &BaseProducer<Context>, records: &Receiver<FeedRecord>, topic: 
     }
 }
 
-fn produce(producer: &BaseProducer<Context>, record: FeedRecord, topic: &str) {
+fn produce(producer: &BaseProducer<Context>, record: FeedRecord, topics: &Topics) {
+    let topic = match record.topic {
+        FeedTopic::Events => &topics.events,
+        FeedTopic::DeadLetters => &topics.dead_letters,
+    };
     let mut headers = OwnedHeaders::new();
     for (key, value) in &record.headers {
         headers = headers.insert(Header {
@@ -129,14 +145,15 @@ fn produce(producer: &BaseProducer<Context>, record: FeedRecord, topic: &str) {
             value: Some(value),
         });
     }
-    let message = BaseRecord::with_opaque_to(topic, Box::new(record.delivered))
-        .partition(signed(record.partition))
-        .key(&record.key)
-        .payload(&record.value)
-        .timestamp(record.time.0.max(1))
-        .headers(headers);
+    let mut message =
+        BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Box::new(record.delivered))
+            .partition(signed(record.partition))
+            .payload(&record.value)
+            .timestamp(record.time.0.max(1))
+            .headers(headers);
+    message.key = record.key.as_deref();
     if let Err((error, refused)) = producer.send(message) {
-        tracing::debug!(%error, "an event was not taken by the client");
+        tracing::debug!(%error, "a record was not taken by the client");
         (*refused.delivery_opaque)(false);
     }
 }

@@ -104,8 +104,8 @@ fn letter(partition: u32, message: &BorrowedMessage<'_>) -> Letter {
     }
 }
 
-/// Puts dead letters back into the events topic, each into the partition it came from, and waits until all replicas in
-/// sync have them. They keep their event ids, so what was put back before is dropped as a duplicate.
+/// Puts dead letters back into the events topic, each into the partition of its own number, and waits until all
+/// replicas in sync have them. They keep their event ids, so what was put back before is dropped as a duplicate.
 ///
 /// # Errors
 ///

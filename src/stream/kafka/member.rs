@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender, SyncSender};
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{
-    BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata, Rebalance,
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata, Rebalance,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, Connections};
+use super::producer::signed;
 use super::{Config, Trouble};
 
 /// A change of what is ours.
@@ -129,7 +130,6 @@ impl Member {
             return Ok(());
         };
         let context = self.consumer.context();
-        context.connections.heard(&error, &error.to_string());
         let code = error
             .rdkafka_error_code()
             .unwrap_or(RDKafkaErrorCode::Unknown);
@@ -137,6 +137,8 @@ impl Member {
             RDKafkaErrorCode::Fatal
             | RDKafkaErrorCode::FencedInstanceId
             | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::UnsupportedSASLMechanism
+            | RDKafkaErrorCode::SSL
             | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::UnknownTopicOrPartition => {
@@ -148,8 +150,29 @@ impl Member {
     }
 
     /// What ties a transaction to this member: the broker refuses it once others own the partition.
-    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+    pub(super) fn group_metadata(&self) -> Result<ConsumerGroupMetadata, Trouble> {
+        self.consumer
+            .group_metadata()
+            .ok_or_else(|| Trouble::Fenced {
+                detail: "this process is no member of the group".to_owned(),
+            })
+    }
+
+    /// Commits a position by itself, with no transaction around it. The broker refuses it once others own the partition.
+    ///
+    /// # Errors
+    ///
+    /// If it refuses, or does not answer.
+    pub fn commit(&self, partition: u32, position: i64) -> Result<(), Trouble> {
+        let events = &self.config.topics.events;
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(events, signed(partition), Offset::Offset(position))
+            .and_then(|()| self.consumer.commit(&offsets, CommitMode::Sync))
+            .map_err(|error| {
+                let connections = &self.consumer.context().connections;
+                connections.trouble(&error, events, &self.config)
+            })
     }
 
     /// Leaves the group; [`Member::poll`] then tells what is to be given up.

@@ -8,24 +8,28 @@ mod client;
 mod commit;
 mod config;
 mod feed;
+mod guarantee;
 mod letters;
 mod member;
 mod output;
 mod producer;
+mod properties;
 mod reader;
 mod snapshot;
 mod trouble;
 
 pub use self::admin::{Admin, AdminError};
 pub use self::commit::{CommitRecord, Tick, chain};
-pub use self::config::{Config, Start, Topics};
-pub use self::feed::{Feed, FeedRecord};
+pub use self::config::{Config, Guarantee, Start, Topics};
+pub use self::feed::{Feed, FeedRecord, FeedTopic};
+pub use self::guarantee::{Level, Reason, Safeguards, Verdict, Version, judge, safeguards};
 pub use self::letters::{Letter, letters, put_back};
 pub use self::member::{Change, Member};
 pub use self::output::{
     IDENTITY_HEADER, Output, OutputTopic, SEQ_HEADER, TRANSACTION_HEADER, text_header,
 };
 pub use self::producer::{Placed, Producer};
+pub use self::properties::Properties;
 pub use self::reader::{Extent, Layout, Polled, Reader, layout};
 pub use self::snapshot::{CHUNK_BYTES, Manifest, SnapshotKey, Stored, framed};
 pub use self::trouble::Trouble;

@@ -66,11 +66,10 @@ pub struct Output {
 }
 
 fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a [u8]> {
-    message
-        .headers()?
-        .iter()
-        .find(|header| header.key.eq_ignore_ascii_case(name))?
-        .value
+    let named = message.headers()?.iter();
+    // A record that is written on keeps its own headers, and ours come after them.
+    let last = named.filter(|header| header.key.eq_ignore_ascii_case(name));
+    last.last()?.value
 }
 
 /// The text of a header of a record; `None` if it is not there or no text.

@@ -1,4 +1,5 @@
-//! The transactional producer of one partition: outputs, commit record and input position, all or nothing.
+//! The producer of one partition: outputs, commit record and input position, all or nothing (or, where no transactions
+//! are wanted, one after the other).
 //!
 //! After any error it is of no more use and is dropped: what became of its last transaction is read from the log.
 
@@ -20,7 +21,7 @@ use crate::domain::Millis;
 
 use super::client::{self, Connections};
 use super::output::{IDENTITY_HEADER, SEQ_HEADER, TRANSACTION_HEADER};
-use super::{Config, Output, OutputTopic, Trouble};
+use super::{Config, Guarantee, Member, Output, OutputTopic, Trouble};
 
 /// Tries to take over the transactional id before the client is made anew.
 const INIT_TRIES: u32 = 4;
@@ -158,7 +159,7 @@ impl Producer {
             connections: connections.clone(),
             deliveries: Arc::clone(&deliveries),
         };
-        let settings = client::transactional(config, partition);
+        let settings = client::writer(config, partition);
         let producer = BaseProducer::from_config_and_context(&settings, context)
             .map_err(|error| connections.trouble(&error, &config.topics.commits, config))?;
         let opened = Self {
@@ -168,17 +169,32 @@ impl Producer {
             config: Arc::clone(config),
             partition,
         };
-        opened.init()?;
+        if opened.is_transactional() {
+            opened.init()?;
+        }
         Ok(opened)
     }
 
+    fn is_transactional(&self) -> bool {
+        self.config.guarantee == Guarantee::ExactlyOnce
+    }
+
     fn init(&self) -> Result<(), Trouble> {
+        // A client without a connection would look for its coordinator again only after half a second.
+        let (commits, timeout) = (
+            &self.config.topics.commits,
+            client::request_timeout(&self.config),
+        );
+        let known = self.client.client().fetch_metadata(Some(commits), timeout);
+        if let Err(error) = known {
+            self.client.poll(Duration::ZERO);
+            return Err(self.trouble(&error));
+        }
         let mut tries = 0;
         loop {
             // Errors of the connection are told only to who asks.
             self.client.poll(Duration::ZERO);
             tries += 1;
-            let timeout = client::request_timeout(&self.config);
             match self.client.init_transactions(timeout) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Transaction(error))
@@ -201,6 +217,9 @@ impl Producer {
     /// If the producer is of no more use.
     pub fn begin(&mut self) -> Result<(), Trouble> {
         self.deliveries.reset();
+        if !self.is_transactional() {
+            return Ok(());
+        }
         self.client
             .begin_transaction()
             .map_err(|error| self.trouble(&error))
@@ -315,16 +334,27 @@ impl Producer {
     ///
     /// If it was not committed, or nobody knows, or a connection was lost meanwhile, after which the client may have
     /// asked twice.
-    pub fn commit(
-        &mut self,
-        position: i64,
-        group: &ConsumerGroupMetadata,
-    ) -> Result<Placed, Trouble> {
+    pub fn commit(&mut self, position: i64, member: &Member) -> Result<Placed, Trouble> {
         let lost = self.connections.lost();
         self.flush()?;
         if let Some(error) = self.deliveries.failed.lock().take() {
             return Err(self.unknown(&error));
         }
+        if self.is_transactional() {
+            self.end(position, &member.group_metadata()?)?;
+        } else {
+            member.commit(self.partition, position)?;
+        }
+        self.client.poll(Duration::ZERO);
+        if self.connections.lost() != lost {
+            return Err(Trouble::Transaction {
+                detail: "a connection was lost during the commit".to_owned(),
+            });
+        }
+        Ok(self.deliveries.placed())
+    }
+
+    fn end(&self, position: i64, group: &ConsumerGroupMetadata) -> Result<(), Trouble> {
         let mut offsets = TopicPartitionList::new();
         let events = &self.config.topics.events;
         offsets
@@ -335,14 +365,7 @@ impl Producer {
             self.client
                 .send_offsets_to_transaction(&offsets, group, timeout)
         })?;
-        self.retry(|| self.client.commit_transaction(timeout))?;
-        self.client.poll(Duration::ZERO);
-        if self.connections.lost() != lost {
-            return Err(Trouble::Transaction {
-                detail: "a connection was lost during the commit".to_owned(),
-            });
-        }
-        Ok(self.deliveries.placed())
+        self.retry(|| self.client.commit_transaction(timeout))
     }
 
     /// Waits until the broker has answered for every record. The client's own waiting looks again only after a tenth of
@@ -387,7 +410,7 @@ impl Producer {
     /// An error after which records may or may not be in the log.
     fn unknown(&self, error: &KafkaError) -> Trouble {
         let trouble = self.trouble(error);
-        if let Trouble::Unreachable { detail, .. } = trouble {
+        if let Trouble::Unreachable { detail, .. } | Trouble::Unready { detail } = trouble {
             return Trouble::Transaction { detail };
         }
         trouble

@@ -12,10 +12,13 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{self, Connections};
 use super::producer::signed;
 use super::{Config, Trouble};
-use crate::clock::Stopwatch;
+use crate::clock::{Deadline, Stopwatch};
 
 /// How long one look for the next record of a range takes.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long is listened for the reason of an error.
+const HEARING: Duration = Duration::from_millis(100);
 
 /// A consumer that is told what to read, and belongs to no group.
 pub struct Reader {
@@ -82,19 +85,25 @@ impl Reader {
     /// If the broker does not say.
     pub fn extent(&self, topic: &str) -> Result<Extent, Trouble> {
         let timeout = client::request_timeout(&self.config);
-        self.extent_within(topic, timeout)
+        self.watermarks(topic, timeout)
+            .map_err(|error| self.trouble(&error, topic))
     }
 
-    /// As [`Reader::extent`], for who has less time.
+    /// As [`Reader::extent`], for who has less time and goes on reading, whatever the answer is.
     ///
     /// # Errors
     ///
     /// If the broker does not say in time.
     pub fn extent_within(&self, topic: &str, timeout: Duration) -> Result<Extent, Trouble> {
-        let (begin, end) = self
-            .consumer
-            .fetch_watermarks(topic, signed(self.partition), timeout)
-            .map_err(|error| self.trouble(&error, topic))?;
+        // To look for the reason in the queue would take a record from it.
+        self.watermarks(topic, timeout)
+            .map_err(|error| self.connections.trouble(&error, topic, &self.config))
+    }
+
+    fn watermarks(&self, topic: &str, timeout: Duration) -> Result<Extent, KafkaError> {
+        let (begin, end) =
+            self.consumer
+                .fetch_watermarks(topic, signed(self.partition), timeout)?;
         Ok(Extent { begin, end })
     }
 
@@ -236,17 +245,16 @@ impl Reader {
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::Fatal => Err(self.trouble(error, &self.topic)),
-            _ => {
-                self.connections.heard(error, &error.to_string());
-                Ok(Polled::Nothing)
-            }
+            _ => Ok(Polled::Nothing),
         }
     }
 
+    /// What an error means. Errors of the connection wait in the queue until somebody looks, among the records that
+    /// were fetched: those are lost here, so whoever asks does not go on reading.
     fn trouble(&self, error: &KafkaError, topic: &str) -> Trouble {
-        // Errors of the connection wait in the queue until somebody looks.
-        if let Some(Err(heard)) = self.consumer.poll(Duration::ZERO) {
-            self.connections.heard(&heard, &heard.to_string());
+        let end = Deadline::after(HEARING);
+        while !end.has_passed() {
+            drop(self.consumer.poll(end.left()));
         }
         self.connections.trouble(error, topic, &self.config)
     }

@@ -2,6 +2,8 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::properties::without_secret;
+
 /// Why a partition cannot go on for now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
@@ -12,6 +14,12 @@ pub enum Trouble {
     Unreachable {
         /// The setting.
         brokers: String,
+        /// What the client says.
+        detail: String,
+    },
+    /// A broker answers that it cannot, for now.
+    #[error("the cluster is not ready for it ({detail}); it is asked again")]
+    Unready {
         /// What the client says.
         detail: String,
     },
@@ -57,11 +65,28 @@ pub enum Trouble {
         /// What the client says.
         detail: String,
     },
-    /// The broker knows us and says no.
+    /// No connection that both sides trust.
     #[error(
-        "the broker does not allow it ({detail}); grant the rights on the topics, on the group and on the transactional id"
+        "no connection to the broker that can be trusted ({detail}); check kafka.properties `security.protocol` and `ssl.*`"
     )]
+    Tls {
+        /// What the client says.
+        detail: String,
+    },
+    /// The brokers cannot keep two owners of a partition apart.
+    #[error(
+        "the brokers speak version {found} to each other and 2.5 is needed: upgrade them, then raise \
+         inter.broker.protocol.version"
+    )]
+    BrokerTooOld {
+        /// What they speak.
+        found: String,
+    },
+    /// The broker knows us and says no.
+    #[error("the broker does not allow it ({detail}); grant {right}")]
     Authorization {
+        /// What is missing.
+        right: &'static str,
         /// What the client says.
         detail: String,
     },
@@ -101,10 +126,13 @@ impl Trouble {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
+            Self::Unready { .. } => "unready",
             Self::TopicMissing { .. } => "topic_missing",
             Self::Partitions { .. } => "partitions",
             Self::Uneven { .. } => "uneven",
             Self::Authentication { .. } => "authentication",
+            Self::Tls { .. } => "tls",
+            Self::BrokerTooOld { .. } => "broker_too_old",
             Self::Authorization { .. } => "authorization",
             Self::Fenced { .. } => "fenced",
             Self::Transaction { .. } => "transaction",
@@ -131,9 +159,8 @@ impl Trouble {
             other => other.to_string(),
         };
         let mut code = match error {
-            // The value may be a secret.
-            KafkaError::ClientConfig(_, what, key, _) => {
-                let detail = format!("{key}: {what}");
+            KafkaError::ClientConfig(_, what, key, value) => {
+                let detail = format!("{key}: {}", without_secret(what, key, value));
                 return Self::Settings { detail };
             }
             KafkaError::ClientCreation(_) => return Self::Settings { detail },
@@ -146,6 +173,7 @@ impl Trouble {
             RDKafkaErrorCode::OperationTimedOut,
             RDKafkaErrorCode::BrokerTransportFailure,
             RDKafkaErrorCode::AllBrokersDown,
+            RDKafkaErrorCode::Resolve,
             RDKafkaErrorCode::WaitingForCoordinator,
         ];
         if vague.contains(&code)
@@ -154,17 +182,14 @@ impl Trouble {
             code = known;
             detail = said;
         }
+        if let Some(right) = missing_right(code) {
+            return Self::Authorization { right, detail };
+        }
         match code {
             RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::UnsupportedSASLMechanism
-            | RDKafkaErrorCode::SSL => Self::Authentication { detail },
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
-                Self::Authorization { detail }
-            }
+            | RDKafkaErrorCode::UnsupportedSASLMechanism => Self::Authentication { detail },
+            RDKafkaErrorCode::SSL => Self::Tls { detail },
             RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::UnknownPartition => Self::TopicMissing {
@@ -184,16 +209,36 @@ impl Trouble {
             {
                 Self::Transaction { detail }
             }
-            _ => Self::Unreachable {
+            _ if vague.contains(&code) => Self::Unreachable {
                 brokers: brokers.to_owned(),
                 detail,
             },
+            _ => Self::Unready { detail },
         }
+    }
+}
+
+/// What is to be granted, if the broker knows us and says no.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "librdkafka has hundreds of codes, and these are about rights"
+)]
+const fn missing_right(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => Some("READ and WRITE on the topics"),
+        RDKafkaErrorCode::GroupAuthorizationFailed => Some("READ on kafka.group"),
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+            Some("WRITE on the transactional ids, which begin with kafka.app")
+        }
+        RDKafkaErrorCode::ClusterAuthorizationFailed => Some("IDEMPOTENT_WRITE on the cluster"),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::types::RDKafkaConfRes;
+
     use super::*;
 
     #[test]
@@ -208,6 +253,8 @@ mod tests {
         let trouble = Trouble::of(&timed_out, "events", "a:1", None);
         assert_eq!(trouble.name(), "unreachable");
         assert!(trouble.to_string().contains("a:1"), "{trouble}");
+        let moved = KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition);
+        assert_eq!(Trouble::of(&moved, "events", "a:1", None).name(), "unready");
     }
 
     #[test]
@@ -215,5 +262,41 @@ mod tests {
         let missing = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition);
         let trouble = Trouble::of(&missing, "impulse.events.v1", "a:1", None);
         assert!(trouble.to_string().contains("impulse topology apply"));
+    }
+
+    #[test]
+    fn a_missing_right_is_named() {
+        let refused = KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed);
+        let trouble = Trouble::of(&refused, "events", "a:1", None);
+        assert_eq!(trouble.name(), "authorization");
+        assert!(
+            trouble.to_string().contains("grant READ on kafka.group"),
+            "{trouble}"
+        );
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_no_matter_of_credentials() {
+        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
+        let refused = Some((
+            RDKafkaErrorCode::SSL,
+            "certificate verify failed".to_owned(),
+        ));
+        let trouble = Trouble::of(&timed_out, "events", "a:1", refused);
+        assert_eq!(trouble.name(), "tls");
+        assert!(trouble.to_string().contains("ssl.*"), "{trouble}");
+    }
+
+    #[test]
+    fn a_secret_that_librdkafka_does_not_take_is_not_shown() {
+        let error = KafkaError::ClientConfig(
+            RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
+            "Invalid value hunter2 for sasl.password".to_owned(),
+            "sasl.password".to_owned(),
+            "hunter2".to_owned(),
+        );
+        let trouble = Trouble::of(&error, "", "a:1", None);
+        assert!(!trouble.to_string().contains("hunter2"), "{trouble}");
+        assert!(trouble.to_string().contains("sasl.password"), "{trouble}");
     }
 }

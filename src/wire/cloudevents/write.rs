@@ -1,8 +1,8 @@
 //! Trigger records as `CloudEvents`: to the letter of the specification.
 
 use crate::domain::{Millis, Trigger};
-use crate::wire::cloudevents::{JSON, PROTOBUF, STRUCTURED, TRACEPARENT};
-use crate::wire::{event, proto, trigger};
+use crate::wire::cloudevents::{JSON, PROTOBUF, STRUCTURED};
+use crate::wire::{event, proto, traceparent, trigger};
 
 const SPEC_VERSION: &str = "1.0";
 
@@ -34,8 +34,6 @@ pub struct Writer<'a> {
     pub cluster: &'a str,
     /// The owner's epoch.
     pub epoch: u64,
-    /// Trace of the record that caused it, as [`traceparent`](super::traceparent) reads it.
-    pub traceparent: Option<&'a str>,
 }
 
 /// The message of a trigger record. Its key is the shopper.
@@ -53,9 +51,9 @@ pub fn encode_trigger(record: &Trigger, writer: Writer<'_>, form: Form) -> Messa
         ("ce_subject", format!("user/{}", record.user)),
         ("ce_partitionkey", record.user.to_string()),
     ];
-    let trace = writer
+    let trace = record
         .traceparent
-        .map(|trace| (TRACEPARENT, trace.to_owned()));
+        .map(|trace| (traceparent::NAME, trace.to_string()));
     let (headers, value) = match form {
         Form::BinaryJson => {
             let content = ("content-type", JSON.to_owned());
@@ -118,7 +116,6 @@ mod tests {
     const WRITER: Writer<'_> = Writer {
         cluster: "shop-1",
         epoch: 3,
-        traceparent: Some(TRACE),
     };
 
     fn record(kind: TriggerKind, revision: u32) -> Trigger {
@@ -138,6 +135,7 @@ mod tests {
             fired: Millis(1_700_000_000_123),
             expires: Millis(1_700_086_400_000),
             position: 42,
+            traceparent: traceparent::parse(TRACE.as_bytes()),
         }
     }
 
@@ -179,6 +177,7 @@ mod tests {
         assert_eq!(value["specversion"], "1.0");
         assert_eq!(value["type"], "impulse.trigger.cart_abandonment.fire.v1");
         assert_eq!(value["data"]["userId"], "ann");
+        assert_eq!(value["traceparent"], TRACE);
         assert_eq!(
             structured.headers[0].1,
             "application/cloudevents+json; charset=UTF-8"
@@ -194,5 +193,18 @@ mod tests {
             cancel.headers[2].1,
             "impulse.trigger.cart_abandonment.cancel.v1"
         );
+    }
+
+    #[test]
+    fn a_trigger_without_a_trace_says_nothing_of_one() {
+        let untraced = Trigger {
+            traceparent: None,
+            ..record(TriggerKind::Fire, 0)
+        };
+        let message = encode_trigger(&untraced, WRITER, Form::BinaryJson);
+        let is_trace = |name: &str| name == traceparent::NAME;
+        assert!(!message.headers.iter().any(|(name, _)| is_trace(name)));
+        let value: serde_json::Value = serde_json::from_slice(&message.value).unwrap();
+        assert_eq!(value.get(traceparent::NAME), None);
     }
 }

@@ -12,6 +12,7 @@ use crate::wire::json::value::{
     Choice, IdText, List, Number, Object, TakeEntries, TakeFields, Text, Time,
 };
 use crate::wire::json::{malformed, plain_text, sentence};
+use crate::wire::traceparent;
 
 /// The event in this text.
 pub(super) fn read(text: &str) -> Result<Event, Rejection> {
@@ -254,6 +255,11 @@ impl Reader {
             "metadata" => {
                 self.place = Place::Field("metadata");
                 map.next_value_seed(Object(self))?;
+            }
+            traceparent::NAME => {
+                let raw: &RawValue = map.next_value()?;
+                let text = raw.get().trim_matches('"');
+                self.draft.set_traceparent(text.as_bytes());
             }
             _ => return Ok(false),
         }

@@ -75,6 +75,27 @@ pub fn items(body: &[u8]) -> Result<Vec<Decoded<'_, ItemPatch>>, Rejection> {
     batch(body, "items", item::read)
 }
 
+/// The id in a JSON object, as far as it can be read: for the answer to an event that is refused.
+pub fn id_of(bytes: &[u8]) -> String {
+    field_of(bytes, &["eventId", "event_id"])
+}
+
+/// The shopper in a JSON object, as [`id_of`].
+pub fn user_of(bytes: &[u8]) -> String {
+    field_of(bytes, &["userId", "user_id", "visitorId", "visitor_id"])
+}
+
+/// The first of these fields that says something.
+fn field_of(bytes: &[u8], names: &[&str]) -> String {
+    let fields: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let text = |name: &&str| match fields.get(name)? {
+        serde_json::Value::String(text) if !text.is_empty() => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    names.iter().find_map(text).unwrap_or_default()
+}
+
 fn batch<'a, T>(
     body: &'a [u8],
     list: &'static str,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::checker::{Observed, judge};
 use super::nodes::Nodes;
 use super::report::Report;
-use super::rig::{Random, Rig, Shop, ready};
+use super::rig::{Random, Rig, Shop, metric, ready};
 use crate::broker::Broker;
 use crate::process::Process;
 
@@ -115,6 +115,8 @@ async fn run(broker: &Broker, nodes: u64, loops: u64, faults: &[Fault]) {
         random: Random(seed),
         positions: Vec::new(),
     };
+    ready(&field.engine).await;
+    assert!(metric(&field.engine, guarantee(nodes)) > 0.0);
     for number in 0..loops {
         ready(&field.engine).await;
         field.pause(300, 1_500).await;
@@ -143,6 +145,15 @@ async fn run(broker: &Broker, nodes: u64, loops: u64, faults: &[Fault]) {
         field.report.divergences() < 1.0,
         "replay agrees with the log"
     );
+}
+
+/// How far the guarantee goes on so many nodes, as the metric says it.
+fn guarantee(nodes: u64) -> &'static str {
+    if nodes < 3 {
+        "impulse_guarantee_info{level=\"weakened\",reason=\"kafka_one_copy\"}"
+    } else {
+        "impulse_guarantee_info{level=\"exactly_once\",reason=\"kafka_three_copies\"}"
+    }
 }
 
 fn serve(rig: &Rig, instance: &str) -> Process {
@@ -292,13 +303,13 @@ impl Field<'_> {
 }
 
 /// A shop that is open while other things happen.
-struct Traffic {
+pub(super) struct Traffic {
     open: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Traffic {
-    fn start(mut shop: Shop) -> Self {
+    pub(super) fn start(mut shop: Shop) -> Self {
         let open = Arc::new(AtomicBool::new(true));
         let still_open = Arc::clone(&open);
         let thread = std::thread::spawn(move || {
@@ -311,7 +322,7 @@ impl Traffic {
         Self { open, thread }
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.open.store(false, Ordering::Release);
         self.thread.join().unwrap();
     }

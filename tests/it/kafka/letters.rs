@@ -8,7 +8,7 @@ use super::rig::{Rig, get, ready};
 use crate::broker::Broker;
 
 /// The lines that `impulse dlq` answers with.
-fn dlq(rig: &Rig, arguments: &[&str]) -> Vec<Value> {
+pub(super) fn dlq(rig: &Rig, arguments: &[&str]) -> Vec<Value> {
     let done = Command::new(env!("CARGO_BIN_EXE_impulse"))
         .args([
             "dlq",

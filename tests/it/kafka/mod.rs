@@ -9,8 +9,12 @@ mod letters;
 mod mutants;
 mod nodes;
 mod outside;
+mod refusals;
+mod renewal;
 mod report;
 mod rig;
+mod security;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

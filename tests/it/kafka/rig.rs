@@ -9,7 +9,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -317,9 +317,27 @@ impl Shop {
 
     /// Sends one record.
     pub(crate) fn send_one(&mut self, key: &str, value: &str, at_ms: i64) {
+        self.send_with(key, value, at_ms, &[]);
+    }
+
+    /// Sends one record with headers.
+    pub(crate) fn send_with(
+        &mut self,
+        key: &str,
+        value: &str,
+        at_ms: i64,
+        headers: &[(&str, &str)],
+    ) {
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                let value = Some(*value);
+                headers.insert(Header { key, value })
+            });
         let mut record = BaseRecord::to(&self.topic)
             .key(key)
             .payload(value)
+            .headers(headers)
             .timestamp(at_ms);
         while let Err((_, refused)) = self.producer.send(record) {
             self.producer.poll(Duration::from_millis(50));
@@ -336,22 +354,27 @@ impl Shop {
 
 /// Status and body of `GET path`.
 pub(crate) fn get(process: &Process, path: &str) -> (u16, String) {
-    ask(process, "GET", path, "")
+    ask(process, "GET", path, "", "")
 }
 
 /// Status and body of `POST path`.
 pub(crate) fn post(process: &Process, path: &str, body: &str) -> (u16, String) {
-    ask(process, "POST", path, body)
+    ask(process, "POST", path, "", body)
 }
 
-fn ask(process: &Process, method: &str, path: &str, body: &str) -> (u16, String) {
+/// As [`post`], with more headers, each ended by CRLF.
+pub(crate) fn post_with(process: &Process, path: &str, headers: &str, body: &str) -> (u16, String) {
+    ask(process, "POST", path, headers, body)
+}
+
+fn ask(process: &Process, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
     let address = process.started["http"].as_str().unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+         content-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
         body.len()
     )
     .unwrap();

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use impulse::domain::{
-    DAY_MS, Event, EventKind, HOUR_MS, Id, LineItem, MINUTE_MS, Millis, Money, TriggerKind,
-    TriggerReason,
+    DAY_MS, Event, EventKind, HOUR_MS, Id, LineItem, MINUTE_MS, Millis, Money, Traceparent,
+    TriggerKind, TriggerReason,
 };
 
 use super::journal::Journal;
@@ -57,6 +57,8 @@ pub(crate) struct Obligation {
     pub(crate) fired: Millis,
     /// The cart at the deadline.
     pub(crate) cart: Vec<LineItem>,
+    /// Trace of the event behind it.
+    pub(crate) trace: Option<Traceparent>,
 }
 
 /// An episode that waits.
@@ -170,6 +172,12 @@ struct Step<'a> {
     event: &'a Event,
 }
 
+impl Step<'_> {
+    fn trace(&self) -> Option<Traceparent> {
+        self.event.details.as_ref()?.traceparent
+    }
+}
+
 /// The episode of the cart in hand.
 #[derive(Clone, Debug)]
 struct Episode {
@@ -177,6 +185,8 @@ struct Episode {
     opened: Millis,
     deadline: Millis,
     state: State,
+    /// Of the event that the deadline is counted from.
+    trace: Option<Traceparent>,
 }
 
 /// How far an episode is.
@@ -273,11 +283,11 @@ impl<'a> Walk<'a> {
         let before = self.cart.clone();
         match step.event.kind {
             EventKind::CheckoutStart => {
-                self.put_off(step.time + self.rule.checkout_leaves_ms, false);
+                self.put_off(step, self.rule.checkout_leaves_ms, false);
                 return;
             }
             EventKind::CartView => {
-                self.put_off(step.time + self.rule.wait_ms, false);
+                self.put_off(step, self.rule.wait_ms, false);
                 return;
             }
             _ => change(&mut self.cart, step.event),
@@ -303,9 +313,10 @@ impl<'a> Walk<'a> {
                 opened: step.time,
                 deadline: step.time + self.rule.wait_ms,
                 state: State::Waiting,
+                trace: step.trace(),
             });
         } else {
-            self.put_off(step.time + self.rule.wait_ms, changed);
+            self.put_off(step, self.rule.wait_ms, changed);
         }
     }
 
@@ -346,7 +357,8 @@ impl<'a> Walk<'a> {
         let mut in_hand = self.cart.clone();
         change(&mut in_hand, step.event);
         self.unspecified |= !in_hand.is_empty();
-        let fired = self.fired.remove(index);
+        let mut fired = self.fired.remove(index);
+        fired.episode.trace = step.trace().or(fired.episode.trace);
         self.make(
             &fired.episode,
             position,
@@ -369,7 +381,8 @@ impl<'a> Walk<'a> {
             });
         self.fired = kept;
         let back: Vec<Fired> = back;
-        for fired in back {
+        for mut fired in back {
+            fired.episode.trace = step.trace().or(fired.episode.trace);
             self.make(
                 &fired.episode,
                 position,
@@ -402,14 +415,19 @@ impl<'a> Walk<'a> {
     }
 
     /// Activity moves the deadline, never back; a change of the cart also wakes an episode that was too small.
-    fn put_off(&mut self, deadline: Millis, changed: bool) {
+    fn put_off(&mut self, step: &Step<'_>, leaves_ms: i64, changed: bool) {
         let Some(episode) = &mut self.episode else {
             return;
         };
-        if changed && episode.state == State::Small {
+        let deadline = step.time + leaves_ms;
+        let woken = changed && episode.state == State::Small;
+        if woken {
             episode.state = State::Waiting;
         }
         if episode.state == State::Waiting {
+            if woken || deadline >= episode.deadline {
+                episode.trace = step.trace();
+            }
             episode.deadline = episode.deadline.max(deadline);
         }
     }
@@ -455,9 +473,10 @@ impl<'a> Walk<'a> {
 
     /// The cart was bought or emptied: that ends its episode.
     fn end(&mut self, step: &Step<'_>, position: usize, cart: Vec<LineItem>) {
-        let Some(episode) = self.episode.take() else {
+        let Some(mut episode) = self.episode.take() else {
             return;
         };
+        episode.trace = step.trace().or(episode.trace);
         let reason = match step.event.kind {
             EventKind::Purchase => TriggerReason::Purchased,
             _ => TriggerReason::CartEmptied,
@@ -485,6 +504,7 @@ impl<'a> Walk<'a> {
             expires: episode.deadline + self.rule.expires_after_ms,
             fired: self.watermark_at(position),
             cart,
+            trace: episode.trace,
         });
     }
 

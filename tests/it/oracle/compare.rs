@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use impulse::domain::{
-    CartView, Id, LineItem, MINUTE_MS, Millis, Money, Outcome, ProfileView, Query, Record, Trigger,
-    TriggerId, TriggerKind,
+    CartView, Id, LineItem, MINUTE_MS, Millis, Money, Outcome, ProfileView, Query, Record,
+    Traceparent, Trigger, TriggerId, TriggerKind,
 };
 use impulse::engine::View;
 
@@ -156,7 +156,7 @@ const NAMELESS: &str = "(nameless)";
 
 fn obliged_line(made: &Obligation) -> String {
     format!(
-        "{:03} {} {} {} of {} due {} fired {} expires {} {}",
+        "{:03} {} {} {} of {} due {} fired {} expires {} {} under {}",
         made.position,
         made.kind.name(),
         made.reason.name(),
@@ -169,7 +169,8 @@ fn obliged_line(made: &Obligation) -> String {
         made.deadline,
         made.fired,
         made.expires,
-        cart_line(&made.cart)
+        cart_line(&made.cart),
+        trace_line(made.trace)
     )
 }
 
@@ -177,7 +178,7 @@ fn trigger_line(trigger: &Trigger, named: &BTreeSet<&Id>) -> String {
     // An event without an id gets one of the engine's making; that ids are told apart is checked elsewhere.
     let made_up = !trigger.episode.is_empty() && !named.contains(&trigger.episode);
     format!(
-        "{:03} {} {} {} of {} due {} fired {} expires {} {}",
+        "{:03} {} {} {} of {} due {} fired {} expires {} {} under {}",
         trigger.position,
         trigger.kind.name(),
         trigger.reason.name(),
@@ -186,8 +187,13 @@ fn trigger_line(trigger: &Trigger, named: &BTreeSet<&Id>) -> String {
         trigger.deadline,
         trigger.fired,
         trigger.expires,
-        cart_line(&trigger.cart.lines)
+        cart_line(&trigger.cart.lines),
+        trace_line(trigger.traceparent)
     )
+}
+
+fn trace_line(trace: Option<Traceparent>) -> String {
+    trace.map_or_else(|| "no trace".to_owned(), |trace| trace.to_string())
 }
 
 /// A cart in short.

@@ -56,11 +56,15 @@ enum Bug {
     RefusalTooLate,
     /// Refunds are not taken off.
     RefundsIgnored,
+    /// A cart view begins the wait anew under the trace of another event.
+    TraceOfViewsForgotten,
+    /// A CANCEL is of no trace.
+    TraceOfCancelsForgotten,
 }
 
 impl Bug {
     /// Every bug.
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::IdleAdvanceWithLag,
         Self::ClockInTriggerId,
         Self::DuplicatesForgotten,
@@ -80,6 +84,8 @@ impl Bug {
         Self::ConsentByArrival,
         Self::RefusalTooLate,
         Self::RefundsIgnored,
+        Self::TraceOfViewsForgotten,
+        Self::TraceOfCancelsForgotten,
     ];
 }
 
@@ -138,6 +144,10 @@ impl Bent {
             Bug::DuplicatesForgotten if self.records > 20 => {
                 event.id = Id::from(format!("{}-{}", event.id, self.records));
             }
+            Bug::TraceOfViewsForgotten if event.kind == EventKind::CartView => {
+                let details = event.details.as_mut();
+                _ = details.and_then(|details| details.traceparent.take());
+            }
             Bug::QuantityIgnored => event.quantity = 1,
             Bug::SkewBelieved => event.created = event.created.map(|created| created + MINUTE_MS),
             Bug::ConsentIgnored => {
@@ -172,6 +182,9 @@ impl Bent {
                         && trigger.reason == TriggerReason::NoConsent =>
                 {
                     continue;
+                }
+                Bug::TraceOfCancelsForgotten if trigger.kind == TriggerKind::Cancel => {
+                    trigger.traceparent = None;
                 }
                 Bug::CancelForgotten if trigger.kind == TriggerKind::Cancel => continue,
                 Bug::ClockInTriggerId => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use impulse::domain::{
     Consent, DAY_MS, Event, EventDetails, EventKind, HOUR_MS, Id, Input, ItemPatch, LineItem,
-    MINUTE_MS, Millis, Money, Record, SECOND_MS,
+    MINUTE_MS, Millis, Money, Record, SECOND_MS, Traceparent,
 };
 
 use super::journal::{Journal, Verdict};
@@ -494,6 +494,7 @@ impl Shop {
             details.category = category(item);
             details.brand = brand(item);
         }
+        details.traceparent = trace(self.next_id);
         if details != EventDetails::default() {
             event.details = Some(Box::new(details));
         }
@@ -529,6 +530,17 @@ impl Shop {
                 .then(|| Money(self.random.between(1, 90) * 500_000));
         }
     }
+}
+
+/// The trace of the event of this number; every second event is of none.
+fn trace(number: u64) -> Option<Traceparent> {
+    let mut random = Random::new(number);
+    let trace = Traceparent {
+        trace_id: u128::from(random.next()).to_be_bytes(),
+        span_id: number.to_be_bytes(),
+        flags: 1,
+    };
+    random.percent(50).then_some(trace)
 }
 
 /// Whether nothing in a log depends on more than its model can say: every event comes before the watermark passes it,

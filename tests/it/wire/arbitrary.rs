@@ -2,7 +2,7 @@
 
 use impulse::domain::{
     Consent, Event, EventDetails, EventKind, Id, Input, ItemPatch, LineItem, Millis, Money, Record,
-    Rejection,
+    Rejection, Traceparent,
 };
 use impulse::wire::{event, item, json, proto, record};
 use proptest::collection::{btree_map, vec};
@@ -26,6 +26,15 @@ fn time() -> impl Strategy<Value = Option<Millis>> {
     option::of((-62_135_596_800_000..=253_402_300_799_999_i64).prop_map(Millis))
 }
 
+fn trace() -> impl Strategy<Value = Option<Traceparent>> {
+    let trace = (1..=u128::MAX, 1..=u64::MAX, any::<u8>());
+    option::of(trace.prop_map(|(trace_id, span_id, flags)| Traceparent {
+        trace_id: trace_id.to_be_bytes(),
+        span_id: span_id.to_be_bytes(),
+        flags,
+    }))
+}
+
 fn details() -> impl Strategy<Value = EventDetails> {
     let line =
         (full_id(), 1..=1_000_000_u32, money()).prop_map(|(item, quantity, price)| LineItem {
@@ -39,7 +48,7 @@ fn details() -> impl Strategy<Value = EventDetails> {
             marketing,
         },
     );
-    let ids = (id(), id(), id(), id(), id(), id(), id());
+    let ids = (id(), id(), id(), id(), id(), id(), trace());
     let texts = ("[ -~\\n\\t]{0,300}", vec("[ -~]{0,40}", 0..4), "[A-Z]{3}|");
     let context = btree_map("[a-z]{0,10}", "[ -~]{0,30}", 0..5);
     (ids, texts, context, vec(line, 0..4), consent, money()).prop_map(
@@ -57,11 +66,12 @@ fn details() -> impl Strategy<Value = EventDetails> {
             attribution_token: "t".into(),
             consent,
             category: ids.5,
-            brand: ids.6,
+            brand: "b".into(),
             context: context
                 .into_iter()
                 .map(|(key, value)| (key.into(), value.into()))
                 .collect(),
+            traceparent: ids.6,
         },
     )
 }
@@ -313,6 +323,7 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
             "created_at",
             "sentAt",
             "consent",
+            "traceparent",
             "context",
             "metadata",
             "marketing",

@@ -4,7 +4,9 @@ use impulse::domain::{
     CartView, LineItem, Millis, Money, Rejection, RejectionReason, Stage, Trigger, TriggerId,
     TriggerKind, TriggerReason,
 };
-use impulse::wire::{dead_letter, trigger};
+use impulse::wire::{dead_letter, traceparent, trigger};
+
+const TRACE: &[u8] = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[test]
 fn triggers_are_read_back() {
@@ -35,6 +37,7 @@ fn triggers_are_read_back() {
             fired: Millis(2_001),
             expires: Millis(3_000),
             position: 12,
+            traceparent: traceparent::parse(TRACE),
         };
         let mut bytes = Vec::new();
         trigger::encode(&expected, 3, &mut bytes);

@@ -2,6 +2,7 @@
 
 mod random;
 mod scenarios;
+mod traces;
 
 use std::collections::BTreeMap;
 
@@ -85,7 +86,8 @@ impl Shop {
             if let Some(allowed) = consent.and_then(|consent| consent.marketing) {
                 choices.learn(Choice { made: at, allowed }, self.triggers.settled(), 9);
                 if !allowed {
-                    self.triggers.on_refusal(user, cart, at, watermark);
+                    let refusal = (at, event.traceparent());
+                    self.triggers.on_refusal(user, cart, refusal, watermark);
                 }
             }
             let items = &mut self.people.items;
@@ -239,6 +241,8 @@ fn event(now: Millis, user: &str, id: &str, what: &[&str]) -> Event {
             event.quantity = quantity.parse().unwrap();
         } else if let Some(price) = word.strip_prefix('@') {
             event.price = Money::from_units(price.parse().unwrap());
+        } else if let Some(number) = word.strip_prefix('~') {
+            details.traceparent = Some(trace(number.parse().unwrap()));
         } else if event.kind == EventKind::ConsentChange {
             details.consent.marketing = Some(*word == "yes");
         } else if event.kind == EventKind::CartUpdate {
@@ -253,6 +257,16 @@ fn event(now: Millis, user: &str, id: &str, what: &[&str]) -> Event {
     }
     event.details = (details != EventDetails::default()).then(|| Box::new(details));
     event
+}
+
+fn trace(number: u8) -> Traceparent {
+    let mut trace_id = [0; 16];
+    trace_id[15] = number;
+    Traceparent {
+        trace_id,
+        span_id: [9; 8],
+        flags: 1,
+    }
 }
 
 fn records(text: &str) -> Vec<Record> {

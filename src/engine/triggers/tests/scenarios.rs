@@ -555,6 +555,7 @@ fn a_record_says_everything() {
         fired: at("60:01"),
         expires: at("1500:01"),
         position: 3,
+        traceparent: None,
     };
     assert_eq!(shop.out, [expected]);
 }
