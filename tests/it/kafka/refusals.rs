@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::checker::{Observed, judge_log};
 use super::letters::dlq;
-use super::rig::{Found, Rig, metric, post, ready};
+use super::rig::{Found, Rig, metric, post, ready, the_log_is_as_it_should_be};
 use crate::broker::Broker;
 
 const SEARCH: &str = r#"{"eventId":"e1","kind":"search_query","userId":"ann","query":"shoes"}"#;
@@ -65,15 +65,7 @@ async fn what_callers_are_refused_is_kept_listed_and_put_back() {
     process.kill();
     let process = rig.serve(NO_SNAPSHOT);
     ready(&process).await;
-    for counter in [
-        "replay_divergence",
-        "txn_torn",
-        "txn_lost_repaired",
-        "txn_repeated",
-    ] {
-        let series = format!("impulse_{counter}_total");
-        assert!(metric(&process, &series) < 1.0, "{series}");
-    }
+    the_log_is_as_it_should_be(&process);
     assert_eq!(judge_log(&Observed::of(&rig)), Vec::<String>::new());
     are_put_back(&rig).await;
 }

@@ -418,6 +418,19 @@ pub(crate) fn metric(process: &Process, series: &str) -> f64 {
         .map_or(0.0, |value| value.parse().unwrap())
 }
 
+/// Nothing that a take-over compares was found different.
+pub(crate) fn the_log_is_as_it_should_be(process: &Process) {
+    for counter in [
+        "replay_divergence",
+        "txn_torn",
+        "txn_lost_repaired",
+        "txn_repeated",
+    ] {
+        let series = format!("impulse_{counter}_total");
+        assert!(metric(process, &series) < 1.0, "{series}");
+    }
+}
+
 /// `SplitMix64`.
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
