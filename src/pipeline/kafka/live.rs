@@ -9,7 +9,7 @@ use prometheus::Histogram;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::clock::{Deadline, Stopwatch};
-use crate::domain::{Event, Millis, TriggerKind};
+use crate::domain::{Event, Millis, SECOND_MS, TriggerKind};
 use crate::metrics::{IntakeCounters, IntakeKind, IntakeResult};
 use crate::pipeline::pace::{Pace, Situation};
 use crate::stream::kafka::{
@@ -34,6 +34,9 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 const LOOK_AROUND_TIMEOUT: Duration = Duration::from_millis(500);
 /// Ticks that caused nothing are committed this long after the first.
 const QUIET_COMMIT: Duration = Duration::from_secs(5);
+/// A backlog whose records are older than this is far behind; its transactions may take so much longer.
+const FAR_BEHIND_MS: i64 = SECOND_MS;
+const FAR_BEHIND_FACTOR: u32 = 5;
 /// How long the last snapshot may take when the partition is given up.
 const LAST_SNAPSHOT: Duration = Duration::from_secs(2);
 /// How long the shard waits for the next chunk of that snapshot.
@@ -227,8 +230,18 @@ impl<'a> Live<'a> {
             .min(IDLE_WAIT)
     }
 
+    /// Transactions cost the same whatever they hold. Who is far behind makes fewer and larger ones: that their outputs
+    /// come a little later does not matter there, that the end is reached sooner does.
     fn interval(&self) -> Duration {
-        Duration::from_millis(self.shard.common.config.transaction_interval_ms)
+        let usual = Duration::from_millis(self.shard.common.config.transaction_interval_ms);
+        let age_ms = self.shard.common.clock.now().since(self.batch.newest);
+        let is_far_behind =
+            self.batch.records > 0 && !self.silence.is_reached() && age_ms > FAR_BEHIND_MS;
+        if is_far_behind {
+            usual * FAR_BEHIND_FACTOR
+        } else {
+            usual
+        }
     }
 
     fn is_full(&self) -> bool {

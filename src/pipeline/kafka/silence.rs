@@ -25,6 +25,11 @@ impl Silence {
         };
     }
 
+    /// Whether everything was read, as far as was heard.
+    pub(super) fn is_reached(self) -> bool {
+        self.reached
+    }
+
     /// How many records are left to read if the next one is at `next`. Once the end was reached, the ends of others'
     /// transactions do not count, although they have offsets; what came since does.
     pub(super) fn behind(self, extent: Extent, next: i64) -> i64 {

@@ -23,7 +23,7 @@ pub struct Config {
     pub guarantee: Guarantee,
     /// Names of the topics.
     pub topics: Topics,
-    /// Time between transactions, in milliseconds.
+    /// Time between transactions, in milliseconds; five times that for a partition that works off a backlog.
     pub transaction_interval_ms: u64,
     /// Events after which a transaction is committed early.
     pub transaction_records_max: usize,
@@ -137,7 +137,7 @@ impl Default for Config {
             guarantee: Guarantee::ExactlyOnce,
             topics: Topics::default(),
             transaction_interval_ms: 100,
-            transaction_records_max: 10_000,
+            transaction_records_max: 50_000,
             transaction_bytes_max: 4 << 20,
             record_bytes_max: 1 << 20,
             dead_letter_bytes_max: 800 << 10,
