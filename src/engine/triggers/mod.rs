@@ -176,16 +176,9 @@ impl Triggers {
             event.id = Id::from(format!("{:016x}", event.key));
         }
         let before = cart.due(self.grace_ms);
-        let mut terms = Terms {
-            rule: self.rules.cart_abandonment(),
-            config: &self.config,
-            grace_ms: self.grace_ms,
-            counts: &mut self.counts,
-            drafts: &mut self.drafts,
-            user,
-            watermark,
-        };
-        let matters = if event.at > self.cleared {
+        let cleared = self.cleared;
+        let mut terms = self.terms(user, watermark);
+        let matters = if event.at > cleared {
             cart.take(event, &mut terms);
             true
         } else {
@@ -194,6 +187,18 @@ impl Triggers {
         let rule = self.rules.cart_abandonment();
         self.timers.follow(user, cart, before, rule, self.grace_ms);
         matters
+    }
+
+    fn terms(&mut self, user: u32, watermark: Millis) -> Terms<'_> {
+        Terms {
+            rule: self.rules.cart_abandonment(),
+            config: &self.config,
+            grace_ms: self.grace_ms,
+            counts: &mut self.counts,
+            drafts: &mut self.drafts,
+            user,
+            watermark,
+        }
     }
 
     /// A shopper refused messages at `made`, in an event of this trace: what fired although it was refused is taken
@@ -209,15 +214,7 @@ impl Triggers {
         let Some(shopping) = cart.shopping() else {
             return;
         };
-        let mut terms = Terms {
-            rule: self.rules.cart_abandonment(),
-            config: &self.config,
-            grace_ms: self.grace_ms,
-            counts: &mut self.counts,
-            drafts: &mut self.drafts,
-            user,
-            watermark,
-        };
+        let mut terms = self.terms(user, watermark);
         shopping.refuse(made, trace, &mut terms);
         let rule = self.rules.cart_abandonment();
         self.timers.follow(user, cart, before, rule, self.grace_ms);

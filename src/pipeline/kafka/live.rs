@@ -170,6 +170,7 @@ impl<'a> Live<'a> {
 
     fn step(&mut self) -> Result<(), Trouble> {
         let mut wait = self.wait();
+        let before = self.batch.records;
         for _ in 0..POLL_RECORDS {
             let polled = self.poll(wait)?;
             wait = Duration::ZERO;
@@ -185,7 +186,7 @@ impl<'a> Live<'a> {
                 break;
             }
         }
-        if self.batch.records > 0 && wait.is_zero() {
+        if self.batch.records > before {
             let age = self.shard.common.clock.now().since(self.batch.newest);
             self.figures.servable.observe(age.max(0) as f64 / 1e3);
         }
