@@ -2,11 +2,15 @@
 //! position that caused it.
 //!
 //! A partition is taken over (`takeover`, `replay`), then followed (`live`): `fold` applies records, `outputs` says
-//! what is written about them, `snapshots` writes the state out bit by bit. Whatever goes wrong, the partition is taken
-//! over again, as after a crash: what was committed is what the log says.
+//! what is written about them, `snapshots` writes the state out bit by bit, `commit` makes transactions of it all, and
+//! `committer` ends one of them while the next fills. Whatever goes wrong, what was committed is what the log says:
+//! either it agrees with the state (`renewal`), or the partition is taken over again, as after a crash.
 
 mod assurance;
+mod batch;
 mod board;
+mod commit;
+mod committer;
 mod decode;
 mod entrance;
 mod fleet;
