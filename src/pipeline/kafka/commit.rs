@@ -84,6 +84,16 @@ impl Live<'_> {
         }
     }
 
+    /// Commits everything applied.
+    pub(super) fn commit(&mut self) -> Result<(), Trouble> {
+        self.end_commit()?;
+        if self.batch.is_empty() && self.standing.lost.is_empty() {
+            return Ok(());
+        }
+        self.begin_commit()?;
+        self.end_commit()
+    }
+
     /// Takes note of the transaction under way, if it has ended.
     pub(super) fn look_for_end(&mut self) -> Result<(), Trouble> {
         match (self.committer.ended(), self.under_way.take()) {
@@ -215,11 +225,7 @@ impl Live<'_> {
 
     /// Finishes what is begun and writes a last snapshot, if that is quick.
     pub(super) fn release(&mut self) -> Result<(), Trouble> {
-        self.end_commit()?;
-        if !self.batch.is_empty() || !self.standing.lost.is_empty() {
-            self.begin_commit()?;
-            self.end_commit()?;
-        }
+        self.commit()?;
         let end = Deadline::after(LAST_SNAPSHOT);
         let now = self.shard.common.clock.now();
         self.snapshots.begin(&mut self.fold, &self.standing, now);

@@ -19,6 +19,7 @@ use super::batch::Batch;
 use super::commit::{Attempt, UnderWay};
 use super::committer::Committer;
 use super::fold::{Became, Fold};
+use super::poison::{Poison, WINDOW_S};
 use super::shard::{Order, Shard};
 use super::silence::Silence;
 use super::snapshots::Snapshots;
@@ -63,6 +64,7 @@ pub(super) struct Live<'a> {
     pub(super) committed: bool,
     /// Records since the last look around.
     arrived: u32,
+    poison: Poison,
 }
 
 /// Metrics with their labels looked up.
@@ -99,6 +101,7 @@ impl<'a> Live<'a> {
             silence: Silence::default(),
             committed: false,
             arrived: 0,
+            poison: Poison::new(common.config.dead_letter_percent_max),
             shard,
             committer: Committer::start(producer, &shard.member),
             reader,
@@ -156,6 +159,12 @@ impl<'a> Live<'a> {
         if self.looked.elapsed() >= LOOK_AROUND {
             self.looked = Stopwatch::start();
             self.look_around();
+            if let Some(percent) = self.poison.second() {
+                return self.stop_intake(&Trouble::Poisoned {
+                    percent,
+                    seconds: WINDOW_S,
+                });
+            }
         }
         self.look_for_end()?;
         if self.is_full() {
@@ -174,6 +183,7 @@ impl<'a> Live<'a> {
             fold,
             batch,
             figures,
+            poison,
             shard,
             ..
         } = self;
@@ -184,6 +194,7 @@ impl<'a> Live<'a> {
             batch.newest = super::decode::received(message);
             let became = fold.apply(message);
             figures.count(&became);
+            poison.count(matches!(became, Became::Rejected { .. }));
             shard.look_at(message, &became, batch);
         })
     }
@@ -263,6 +274,24 @@ impl<'a> Live<'a> {
         }
         let held = self.pace.holding();
         common.metrics.idle_hold.set(i64::from(held));
+    }
+
+    /// Commits what was applied and takes nothing more, until the partition is given up.
+    fn stop_intake(&mut self, trouble: &Trouble) -> Result<(), Trouble> {
+        self.commit()?;
+        self.shard.report(trouble);
+        // The records that follow are not read, so their end was not reached.
+        self.silence = Silence::default();
+        while self.shard.control.order() == Order::Run {
+            std::thread::sleep(IDLE_WAIT);
+            if self.looked.elapsed() >= LOOK_AROUND {
+                self.looked = Stopwatch::start();
+                let events = &self.shard.common.config.topics.events;
+                let extent = self.reader.extent_within(events, LOOK_AROUND_TIMEOUT).ok();
+                self.note_lag(extent);
+            }
+        }
+        Ok(())
     }
 
     /// Whether all that was applied is committed.

@@ -18,6 +18,7 @@ mod fold;
 mod lag;
 mod live;
 mod outputs;
+mod poison;
 mod renewal;
 mod replay;
 mod shard;
