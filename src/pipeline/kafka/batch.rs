@@ -58,3 +58,40 @@ impl Batch {
         self.newest = next.newest;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::stream::kafka::Config;
+
+    #[test]
+    fn a_batch_taken_back_begins_where_it_began_and_holds_all_that_followed() {
+        let mut fold = Fold::new(
+            Engine::new(crate::engine::Config::default()),
+            Arc::new(Config::default()),
+            1,
+            7,
+            10,
+        );
+        let tick = |at| Tick {
+            at,
+            wall: Millis(at),
+            caught_up: true,
+        };
+        let mut first = Batch::new(&fold, Millis(1));
+        (first.records, first.bytes, first.newest) = (2, 200, Millis(5));
+        first.ticks.push(tick(11));
+        (fold.next, fold.seq) = (12, 9);
+        let mut next = Batch::new(&fold, first.newest);
+        assert!(next.is_empty());
+        (next.records, next.bytes, next.newest) = (1, 50, Millis(6));
+        next.ticks.push(tick(12));
+
+        first.add(next);
+        assert_eq!((first.from, first.seq_before), (10, 7));
+        assert_eq!((first.records, first.bytes), (3, 250));
+        assert_eq!(first.ticks, [tick(11), tick(12)]);
+        assert_eq!(first.newest, Millis(6));
+    }
+}
