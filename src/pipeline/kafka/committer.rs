@@ -53,8 +53,8 @@ impl Committer {
 
     /// Begins to write a transaction; the one before it must have ended.
     pub(super) fn write(&self, transaction: Transaction) {
-        let sent = self.queue.as_ref().map(|queue| queue.send(transaction));
-        if !matches!(sent, Some(Ok(()))) {
+        let queue = self.queue.as_ref();
+        if queue.is_none_or(|queue| queue.send(transaction).is_err()) {
             die(&"the thread that ends transactions is gone");
         }
     }

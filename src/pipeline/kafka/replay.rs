@@ -71,6 +71,8 @@ impl<'a> Replay<'a> {
         while !self.commits.is_empty() {
             self.close();
         }
+        // What retention removed unread is behind the last transaction, and cannot be read on from there.
+        self.fold.next = self.fold.next.max(from);
         Ok(())
     }
 
