@@ -179,6 +179,7 @@ fn pause_max(trouble: &Trouble) -> Duration {
         | Trouble::Transaction { .. }
         | Trouble::Damaged { .. }
         | Trouble::Settings { .. }
+        | Trouble::Contradicted { .. }
         | Trouble::GivenUp
         | Trouble::Unready { .. } => RETRY,
     }
@@ -232,6 +233,7 @@ impl Crew {
             member: Arc::clone(&self.member),
             control: control.clone(),
             lag: Lag::new(common, partition),
+            audited: common.audit.of(partition),
             common: common.clone(),
         };
         let thread = spawn(&format!("shard-{partition}"), move || shard.run());

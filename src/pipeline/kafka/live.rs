@@ -169,6 +169,7 @@ impl<'a> Live<'a> {
     }
 
     fn step(&mut self) -> Result<(), Trouble> {
+        self.shard.audited.check()?;
         let mut wait = self.wait();
         let before = self.batch.records;
         for _ in 0..POLL_RECORDS {

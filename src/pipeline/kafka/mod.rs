@@ -3,9 +3,10 @@
 //!
 //! A partition is taken over (`takeover`, `replay`), then followed (`live`): `fold` applies records, `outputs` says
 //! what is written about them, `snapshots` writes the state out bit by bit. Whatever goes wrong, the partition is taken
-//! over again, as after a crash: what was committed is what the log says.
+//! over again, as after a crash: what was committed is what the log says. Meanwhile `audit` reads back what was written.
 
 mod assurance;
+mod audit;
 mod board;
 mod decode;
 mod entrance;
@@ -29,6 +30,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{broadcast, watch};
 
+use self::audit::Audit;
 pub use self::board::{Board, Condition};
 pub(super) use self::entrance::Entrance;
 use self::fleet::Fleet;
@@ -49,6 +51,7 @@ pub struct KafkaPipeline {
     board: Board,
     stop: Sender<()>,
     fleet: JoinHandle<()>,
+    audit: Option<JoinHandle<()>>,
 }
 
 /// Starts to follow the group. Events that are committed go to `events` while somebody listens there.
@@ -77,6 +80,7 @@ pub fn start(
         dead_letter_bytes_max: config.dead_letter_bytes_max,
         metrics: Arc::clone(metrics),
     };
+    let (audit, auditing) = Audit::start(&config, metrics)?;
     let door = Arc::new(Shared::new(pipeline));
     let (stop, stopped) = mpsc::channel();
     let fleet = Fleet {
@@ -91,6 +95,7 @@ pub fn start(
             metrics: Arc::clone(metrics),
             events,
             door: Arc::clone(&door),
+            audit,
         },
         partitions,
         assurance: RefCell::default(),
@@ -102,6 +107,7 @@ pub fn start(
         stop,
         ingest: Ingest::to_kafka(entrance, door, clock, metrics),
         fleet: spawn("kafka-fleet", move || fleet.run()),
+        audit: auditing,
     })
 }
 
@@ -127,6 +133,10 @@ impl KafkaPipeline {
         drop(self.stop);
         if self.fleet.join().is_err() {
             die(&"the fleet's thread panicked");
+        }
+        // With the fleet and its partitions the last way to the audit is gone.
+        if self.audit.is_some_and(|audit| audit.join().is_err()) {
+            die(&"the audit's thread panicked");
         }
     }
 }

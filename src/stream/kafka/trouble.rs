@@ -116,6 +116,15 @@ pub enum Trouble {
         /// What the client says.
         detail: String,
     },
+    /// What was read back is not what was written.
+    #[error(
+        "what was read back is not what was written ({detail}); the partition is taken over again, which compares \
+         everything since its last snapshot"
+    )]
+    Contradicted {
+        /// What is wrong.
+        detail: String,
+    },
     /// The partition is being given up.
     #[error("the partition is being given up")]
     GivenUp,
@@ -138,6 +147,7 @@ impl Trouble {
             Self::Transaction { .. } => "transaction",
             Self::Damaged { .. } => "damaged",
             Self::Settings { .. } => "settings",
+            Self::Contradicted { .. } => "contradicted",
             Self::GivenUp => "given_up",
         }
     }
