@@ -13,8 +13,8 @@ use crate::process::Process;
 const AUDITED: &str = "impulse_kafka_audited_transactions_total";
 const TAKE_OVERS: &str = "impulse_kafka_take_overs_total";
 const FINDINGS: [&str; 5] = ["missing", "extra", "misnumbered", "gap", "unaudited"];
-/// What names the record that is not ours.
-const ALIEN: &str = "fire/nobody";
+/// What the names of records begin with that are not ours.
+const ALIEN: &str = "alien/";
 
 fn findings(process: &Process, kind: &str) -> f64 {
     let series = format!("impulse_kafka_audit_findings_total{{kind=\"{kind}\"}}");
@@ -52,8 +52,9 @@ async fn all_audited(rig: &Rig, process: &Process) {
 /// Writes a trigger record that belongs to no transaction.
 fn write_alien(rig: &Rig, partition: i32, txn: &str) {
     let producer: BaseProducer = rig.client().create().unwrap();
+    let identity = format!("{ALIEN}{txn}");
     let headers = [
-        ("impulse-identity", ALIEN),
+        ("impulse-identity", identity.as_str()),
         ("impulse-transaction", txn),
         ("impulse-seq", "1000000"),
     ];
@@ -75,7 +76,7 @@ fn write_alien(rig: &Rig, partition: i32, txn: &str) {
 fn ours(rig: &Rig) -> Observed {
     let mut observed = Observed::of(rig);
     let said = &mut observed.triggers;
-    said.retain(|trigger| trigger.header("impulse-identity") != ALIEN);
+    said.retain(|trigger| !trigger.header("impulse-identity").starts_with(ALIEN));
     observed
 }
 
