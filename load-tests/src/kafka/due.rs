@@ -75,7 +75,8 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Value> {
         "producer_behind_ms_max": sent.behind_ms_max,
         "due_to_read": report::percentiles(&heard.due_to_read),
         "of_it_until_next_event": report::percentiles(&heard.due_to_event),
-        "engine_step_to_committed": of_the_engine(&own),
+        "engine_step_to_committed": of_the_engine(&own, "impulse_trigger_delay_seconds"),
+        "engine_event_to_servable": of_the_engine(&own, "impulse_event_to_servable_seconds"),
         "engine_transaction_mean_us": mean_us(&own, "impulse_kafka_transaction_seconds"),
     }))
 }
@@ -216,10 +217,10 @@ impl Heard {
     }
 }
 
-/// What the engine itself says of its FIREs: percentiles as upper edges of its buckets.
-fn of_the_engine(metrics: &str) -> Value {
+/// What the engine itself says in a histogram: percentiles as upper edges of its buckets.
+fn of_the_engine(metrics: &str, name: &str) -> Value {
     let series = |suffix: &str| {
-        let name = format!("impulse_trigger_delay_seconds_{suffix}{{");
+        let name = format!("{name}_{suffix}{{");
         metrics
             .lines()
             .filter(move |line| line.starts_with(&name))
@@ -266,7 +267,7 @@ mod tests {
             impulse_trigger_delay_seconds_bucket{rule=\"r\",le=\"+Inf\"} 100\n\
             impulse_trigger_delay_seconds_sum{rule=\"r\"} 5\n\
             impulse_trigger_delay_seconds_count{rule=\"r\"} 100\n";
-        let found = of_the_engine(metrics);
+        let found = of_the_engine(metrics, "impulse_trigger_delay_seconds");
         assert_eq!(found["count"], 100.0);
         assert_eq!(found["mean_us"], 50_000.0);
         assert_eq!(found["p50_us_at_most"], 50_000.0);

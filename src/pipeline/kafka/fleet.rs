@@ -178,6 +178,7 @@ fn pause_max(trouble: &Trouble) -> Duration {
         | Trouble::Uneven { .. }
         | Trouble::Transaction { .. }
         | Trouble::Damaged { .. }
+        | Trouble::Poisoned { .. }
         | Trouble::Settings { .. }
         | Trouble::Contradicted { .. }
         | Trouble::GivenUp

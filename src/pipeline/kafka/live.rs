@@ -1,5 +1,5 @@
-//! A partition that is followed: records are applied as they come, and a transaction now and then makes everything
-//! they caused durable together with the position.
+//! A partition that is followed: records are applied as they come, and now and then a transaction is begun that makes
+//! everything they caused durable together with the position.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,24 +8,27 @@ use std::time::Duration;
 use prometheus::Histogram;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use crate::clock::{Deadline, Stopwatch};
-use crate::domain::{Event, Millis, SECOND_MS, TriggerKind};
+use crate::clock::Stopwatch;
+use crate::domain::{Millis, SECOND_MS};
 use crate::metrics::{IntakeCounters, IntakeKind, IntakeResult};
 use crate::pipeline::pace::{Pace, Situation};
-use crate::stream::kafka::{
-    CommitRecord, Extent, Output, OutputTopic, Placed, Polled, Producer, Reader, Tick, Trouble,
-};
+use crate::stream::kafka::{Extent, Polled, Reader, Tick, Trouble};
 use crate::stream::partitioner::partition_of;
 
-use super::fold::{Became, Decided, Fold};
-use super::renewal::Pending;
+use super::batch::Batch;
+use super::commit::{Attempt, UnderWay};
+use super::committer::Committer;
+use super::fold::{Became, Fold};
+use super::poison::{Poison, WINDOW_S};
 use super::shard::{Order, Shard};
 use super::silence::Silence;
-use super::snapshots::{Added, Snapshots};
+use super::snapshots::Snapshots;
 use super::takeover::{Standing, TakenOver};
 
 /// How long a shard without work waits for a record.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// How often a shard without work looks whether its transaction has ended.
+const END_LOOK: Duration = Duration::from_millis(5);
 /// Records taken before the clock is looked at.
 const POLL_RECORDS: usize = 1_024;
 /// How often the end of the partition is asked for.
@@ -37,71 +40,31 @@ const QUIET_COMMIT: Duration = Duration::from_secs(5);
 /// A backlog whose records are older than this is far behind; its transactions may take so much longer.
 const FAR_BEHIND_MS: i64 = SECOND_MS;
 const FAR_BEHIND_FACTOR: u32 = 5;
-/// How long the last snapshot may take when the partition is given up.
-const LAST_SNAPSHOT: Duration = Duration::from_secs(2);
-/// How long the shard waits for the next chunk of that snapshot.
-const CHUNK_WAIT: Duration = Duration::from_millis(2);
 
 /// A partition that is followed.
 #[derive(Debug)]
 pub(super) struct Live<'a> {
     pub(super) shard: &'a Shard,
-    pub(super) producer: Producer,
+    pub(super) committer: Committer,
     reader: Reader,
     pub(super) fold: Fold,
     pub(super) standing: Standing,
     pub(super) snapshots: Snapshots,
-    /// The transaction under way, once all it holds is handed over.
-    pub(super) pending: Option<Pending>,
-    batch: Batch,
+    /// The transaction that is being written.
+    pub(super) under_way: Option<UnderWay>,
+    /// The last transaction, if it failed.
+    pub(super) failed: Option<Attempt>,
+    /// What was applied since.
+    pub(super) batch: Batch,
     pace: Pace,
     figures: Figures,
     looked: Stopwatch,
     silence: Silence,
-    committed: bool,
+    /// Something was committed since that was last asked.
+    pub(super) committed: bool,
     /// Records since the last look around.
     arrived: u32,
-}
-
-/// What the next transaction holds.
-#[derive(Debug)]
-struct Batch {
-    since: Stopwatch,
-    from: i64,
-    seq_before: u64,
-    records: usize,
-    bytes: usize,
-    ticks: Vec<Tick>,
-    /// Events that somebody wants to see.
-    shown: Vec<Arc<Event>>,
-    /// When the last record was sent.
-    newest: Millis,
-}
-
-impl Batch {
-    fn new(fold: &Fold) -> Self {
-        Self {
-            since: Stopwatch::start(),
-            from: fold.next,
-            seq_before: fold.seq,
-            records: 0,
-            bytes: 0,
-            ticks: Vec::new(),
-            shown: Vec::new(),
-            newest: Millis::default(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.records == 0 && self.ticks.is_empty()
-    }
-
-    /// The first content starts the clock.
-    fn touch(&mut self) {
-        if self.is_empty() {
-            self.since = Stopwatch::start();
-        }
-    }
+    poison: Poison,
 }
 
 /// Metrics with their labels looked up.
@@ -130,15 +93,17 @@ impl<'a> Live<'a> {
                 servable: metrics.event_to_servable.with_label_values(&["kafka"]),
             },
             snapshots: Snapshots::new(&common.config, shard.partition),
-            pending: None,
-            batch: Batch::new(&fold),
+            under_way: None,
+            failed: None,
+            batch: Batch::new(&fold, Millis::default()),
             pace,
             looked: Stopwatch::start(),
             silence: Silence::default(),
             committed: false,
             arrived: 0,
+            poison: Poison::new(common.config.dead_letter_percent_max),
             shard,
-            producer,
+            committer: Committer::start(producer, &shard.member),
             reader,
             fold,
             standing,
@@ -171,12 +136,13 @@ impl<'a> Live<'a> {
     fn step(&mut self) -> Result<(), Trouble> {
         self.shard.audited.check()?;
         let mut wait = self.wait();
-        let before = self.batch.records;
+        let mut oldest = None;
         for _ in 0..POLL_RECORDS {
             let polled = self.poll(wait)?;
             wait = Duration::ZERO;
             match polled {
                 Polled::Record => {
+                    oldest = oldest.or(Some(self.batch.newest));
                     self.silence.broken();
                     self.arrived = self.arrived.saturating_add(1);
                 }
@@ -187,16 +153,26 @@ impl<'a> Live<'a> {
                 break;
             }
         }
-        if self.batch.records > before {
-            let age = self.shard.common.clock.now().since(self.batch.newest);
+        if let Some(oldest) = oldest {
+            let age = self.shard.common.clock.now().since(oldest);
             self.figures.servable.observe(age.max(0) as f64 / 1e3);
         }
         if self.looked.elapsed() >= LOOK_AROUND {
             self.looked = Stopwatch::start();
             self.look_around();
+            if let Some(percent) = self.poison.second() {
+                return self.stop_intake(&Trouble::Poisoned {
+                    percent,
+                    seconds: WINDOW_S,
+                });
+            }
         }
-        if self.is_due() {
-            self.commit()?;
+        self.look_for_end()?;
+        if self.is_full() {
+            self.end_commit()?;
+        }
+        if self.under_way.is_none() && self.is_due() {
+            self.begin_commit()?;
         }
         Ok(())
     }
@@ -208,6 +184,7 @@ impl<'a> Live<'a> {
             fold,
             batch,
             figures,
+            poison,
             shard,
             ..
         } = self;
@@ -218,12 +195,16 @@ impl<'a> Live<'a> {
             batch.newest = super::decode::received(message);
             let became = fold.apply(message);
             figures.count(&became);
+            poison.count(matches!(became, Became::Rejected { .. }));
             shard.look_at(message, &became, batch);
         })
     }
 
     /// How long to wait for a record.
     fn wait(&self) -> Duration {
+        if self.under_way.is_some() {
+            return END_LOOK;
+        }
         if self.batch.is_empty() && !self.snapshots.under_way() {
             return IDLE_WAIT;
         }
@@ -296,168 +277,38 @@ impl<'a> Live<'a> {
         common.metrics.idle_hold.set(i64::from(held));
     }
 
+    /// Commits what was applied and takes nothing more, until the partition is given up.
+    fn stop_intake(&mut self, trouble: &Trouble) -> Result<(), Trouble> {
+        self.commit()?;
+        self.shard.report(trouble);
+        // The records that follow are not read, so their end was not reached.
+        self.silence = Silence::default();
+        while self.shard.control.order() == Order::Run {
+            std::thread::sleep(IDLE_WAIT);
+            if self.looked.elapsed() >= LOOK_AROUND {
+                self.looked = Stopwatch::start();
+                let events = &self.shard.common.config.topics.events;
+                let extent = self.reader.extent_within(events, LOOK_AROUND_TIMEOUT).ok();
+                self.note_lag(extent);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all that was applied is committed.
+    fn is_level(&self) -> bool {
+        self.batch.is_empty() && self.under_way.is_none()
+    }
+
     fn note_lag(&self, extent: Option<Extent>) {
         match extent {
             // What is applied may be taken back, again and again, until something is committed.
-            Some(_) if !self.committed && !self.batch.is_empty() => self.shard.lag.look(),
+            Some(_) if !self.committed && !self.is_level() => self.shard.lag.look(),
             Some(extent) => {
                 let behind = self.silence.behind(extent, self.fold.next);
                 self.shard.lag.behind(behind, self.batch.newest);
             }
             None => self.shard.lag.unknown(),
-        }
-    }
-
-    /// Commits everything applied since the last time.
-    fn commit(&mut self) -> Result<(), Trouble> {
-        let common = &self.shard.common;
-        let watch = Stopwatch::start();
-        let now = common.clock.now();
-        let record = self.record(now);
-        self.producer.begin()?;
-        for output in &self.standing.lost {
-            self.producer.output(output, record.txn)?;
-        }
-        for output in &self.fold.outputs {
-            if !self.standing.is_torn(output) {
-                self.producer.output(output, record.txn)?;
-            }
-        }
-        let added = self.snapshots.add(&mut self.producer, now)?;
-        self.producer.commit_record(&record.encode(), now)?;
-        if self.shard.control.order() == Order::Drop {
-            return Err(Trouble::GivenUp);
-        }
-        self.pending = Some(Pending {
-            record: record.clone(),
-            added,
-        });
-        let placed = self.producer.commit(record.to, &self.shard.member)?;
-        self.pending = None;
-        common
-            .metrics
-            .kafka_transaction_seconds
-            .observe(watch.seconds());
-        self.settle(&record, added, &placed, now);
-        Ok(())
-    }
-
-    /// What the transaction is, in its own words.
-    fn record(&self, now: Millis) -> CommitRecord {
-        let common = &self.shard.common;
-        let sent = |topic: OutputTopic| {
-            let outputs = self.fold.outputs.iter();
-            let count = outputs
-                .filter(|output| output.topic == topic && !self.standing.is_torn(output))
-                .count();
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
-        let torn = self.fold.outputs.iter();
-        let torn = torn.filter(|output| self.standing.is_torn(output)).count();
-        let mut record = CommitRecord {
-            epoch: self.fold.epoch,
-            txn: self.standing.txn + 1,
-            from: self.batch.from,
-            to: self.fold.next,
-            ticks: self.batch.ticks.clone(),
-            seq_before: self.batch.seq_before,
-            seq: self.fold.seq,
-            triggers: sent(OutputTopic::Triggers),
-            suppressions: sent(OutputTopic::Suppressions),
-            dead_letters: sent(OutputTopic::DeadLetters),
-            late: sent(OutputTopic::Late),
-            repaired: u32::try_from(self.standing.lost.len()).unwrap_or(u32::MAX),
-            torn: u32::try_from(torn).unwrap_or(u32::MAX),
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            rules: common.rules.to_string(),
-            partitions: self.shard.partitions,
-            snapshot: self.standing.snapshot,
-            time: now,
-            ..CommitRecord::default()
-        };
-        let decisions = self.fold.outputs.iter();
-        record.seal(
-            &self.standing.digest,
-            decisions.map(|output| (output.identity.as_str(), output.seq)),
-        );
-        record
-    }
-
-    /// The transaction is in the log.
-    pub(super) fn settle(
-        &mut self,
-        record: &CommitRecord,
-        added: Added,
-        placed: &Placed,
-        now: Millis,
-    ) {
-        let common = &self.shard.common;
-        self.committed = true;
-        self.standing.committed(record, placed);
-        if let Some(took) = self.snapshots.committed(added, placed, &mut self.standing) {
-            common.metrics.snapshot_seconds.observe(took.seconds());
-        }
-        for output in self.fold.outputs.drain(..) {
-            self.standing
-                .torn
-                .remove(&(output.topic, output.identity.clone()));
-            self.shard.count(&output);
-        }
-        for decided in self.fold.decided.drain(..) {
-            let Decided {
-                rule, kind, reason, ..
-            } = &decided;
-            common.metrics.count_trigger(rule, *kind, *reason);
-            if *kind == TriggerKind::Fire {
-                let delay = common.metrics.trigger_delay.with_label_values(&[rule]);
-                delay.observe(decided.since.seconds());
-            }
-        }
-        for event in self.batch.shown.drain(..) {
-            // Whoever listened may be gone.
-            drop(common.events.send(event));
-        }
-        let newest = self.batch.newest;
-        self.batch = Batch::new(&self.fold);
-        self.batch.newest = newest;
-        self.snapshots
-            .begin(&mut self.fold, &self.standing, now, false);
-    }
-
-    /// Finishes what is begun and writes a last snapshot, if that is quick.
-    fn release(&mut self) -> Result<(), Trouble> {
-        if !self.batch.is_empty() || !self.standing.lost.is_empty() {
-            self.commit()?;
-        }
-        let end = Deadline::after(LAST_SNAPSHOT);
-        let now = self.shard.common.clock.now();
-        self.snapshots
-            .begin(&mut self.fold, &self.standing, now, true);
-        while self.snapshots.under_way() && !end.has_passed() {
-            self.commit()?;
-            std::thread::sleep(CHUNK_WAIT);
-        }
-        Ok(())
-    }
-}
-
-impl Standing {
-    fn is_torn(&self, output: &Output) -> bool {
-        !self.torn.is_empty() && self.torn.contains(&(output.topic, output.identity.clone()))
-    }
-
-    fn committed(&mut self, record: &CommitRecord, placed: &Placed) {
-        self.txn = record.txn;
-        self.digest.clone_from(&record.digest);
-        if let Some(commit) = placed.commit {
-            self.commits = commit + 1;
-        }
-        self.lost.clear();
-        // What is torn must be found again by whoever comes next, so the places stay.
-        if self.torn.is_empty() {
-            for (place, behind) in self.outputs.iter_mut().zip(placed.outputs) {
-                *place = behind.unwrap_or(*place);
-            }
         }
     }
 }
@@ -494,17 +345,5 @@ impl Shard {
                 batch.shown.push(Arc::new(event.clone()));
             }
         }
-    }
-
-    /// Counts an output that is committed.
-    fn count(&self, output: &Output) {
-        let metrics = &self.common.metrics;
-        let topic = match output.topic {
-            OutputTopic::Triggers => "triggers",
-            OutputTopic::Suppressions => "suppressions",
-            OutputTopic::DeadLetters => "dead_letters",
-            OutputTopic::Late => "late",
-        };
-        metrics.kafka_outputs.with_label_values(&[topic]).inc();
     }
 }

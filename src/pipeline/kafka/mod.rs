@@ -2,12 +2,17 @@
 //! position that caused it.
 //!
 //! A partition is taken over (`takeover`, `replay`), then followed (`live`): `fold` applies records, `outputs` says
-//! what is written about them, `snapshots` writes the state out bit by bit. Whatever goes wrong, the partition is taken
-//! over again, as after a crash: what was committed is what the log says. Meanwhile `audit` reads back what was written.
+//! what is written about them, `snapshots` writes the state out bit by bit, `commit` makes transactions of it all, and
+//! `committer` ends one of them while the next fills. Whatever goes wrong, what was committed is what the log says:
+//! either it agrees with the state (`renewal`), or the partition is taken over again, as after a crash.
+//! Meanwhile `audit` reads back what was written.
 
 mod assurance;
 mod audit;
+mod batch;
 mod board;
+mod commit;
+mod committer;
 mod decode;
 mod entrance;
 mod fleet;
@@ -15,6 +20,7 @@ mod fold;
 mod lag;
 mod live;
 mod outputs;
+mod poison;
 mod renewal;
 mod replay;
 mod shard;

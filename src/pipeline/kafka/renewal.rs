@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use rdkafka::message::Message as _;
 
 use crate::stream::kafka::{
-    CommitRecord, IDENTITY_HEADER, OutputTopic, Placed, Producer, Reader, Trouble, text_header,
+    CommitRecord, IDENTITY_HEADER, OutputTopic, Placed, Producer, Reader, Transaction, Trouble,
+    text_header,
 };
 
 use super::live::Live;
-use super::snapshots::Added;
 
 /// What a renewal found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +19,6 @@ pub(super) enum Renewed {
     GoesOn,
     /// The log went on without this state: it is to be restored.
     Overtaken,
-}
-
-/// A transaction that was asked for, and of which nothing is known yet.
-#[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) record: CommitRecord,
-    pub(super) added: Added,
 }
 
 /// What the log holds beyond the last known transaction.
@@ -56,39 +49,40 @@ impl Live<'_> {
     ///
     /// If the brokers are away or refuse: it may be tried again.
     pub(super) fn renew(&mut self) -> Result<Renewed, Trouble> {
-        let common = &self.shard.common;
-        let config = &common.config;
+        if let Err(trouble) = self.end_commit() {
+            let partition = self.shard.partition;
+            tracing::debug!(partition, %trouble, "the transaction under way failed too");
+        }
         // From here on nobody can write for the partition but this new producer; so only now is the log's end final.
-        let producer = Producer::open(config, self.shard.partition)?;
+        let producer = Producer::open(&self.shard.common.config, self.shard.partition)?;
         let beyond = self.beyond()?;
-        let pending = self.pending.take();
-        let outputs = self.fold.outputs.iter().chain(&self.standing.lost);
-        let outputs = outputs
-            .map(|output| (output.topic, output.identity.clone()))
-            .collect();
-        let record = pending.as_ref().map(|pending| &pending.record);
+        let failed = self.failed.take();
         let fate = match &self.standing.torn {
-            torn if torn.is_empty() => fate(record, &outputs, &beyond),
+            torn if torn.is_empty() => fate(failed.as_ref().map(|it| &it.transaction), &beyond),
             // What is torn is sorted out by whoever reads everything.
             _ => Fate::Unknown,
         };
-        self.producer = producer;
-        match (fate, pending) {
-            (Fate::Committed(commit), Some(Pending { record, added })) => {
-                if added != Added::Manifest {
-                    self.snapshots.give_up();
-                }
+        match (fate, failed) {
+            (Fate::Committed(commit), Some(attempt)) => {
                 let placed = Placed {
                     outputs: beyond.ends.map(Some),
                     commit: Some(commit),
                     chunk: None,
                 };
-                let now = self.shard.common.clock.now();
-                self.settle(&record, added, &placed, now);
+                if !attempt.completes_snapshot() {
+                    self.snapshots.give_up();
+                }
+                self.settle(attempt, &placed);
             }
-            (Fate::Aborted, _) => self.snapshots.give_up(),
+            (Fate::Aborted, failed) => {
+                self.snapshots.give_up();
+                if let Some(failed) = failed {
+                    self.take_back(failed);
+                }
+            }
             (Fate::Committed(_) | Fate::Unknown, _) => return Ok(Renewed::Overtaken),
         }
+        self.write_with(producer);
         self.read_on()?;
         self.shard.common.metrics.kafka_renewals.inc();
         Ok(Renewed::GoesOn)
@@ -124,23 +118,30 @@ impl Live<'_> {
 }
 
 /// A transaction is in the log as a whole or not at all; anything else is for the one who restores the state.
-fn fate(
-    pending: Option<&CommitRecord>,
-    outputs: &BTreeSet<(OutputTopic, String)>,
-    beyond: &Beyond,
-) -> Fate {
-    match (beyond.commits.as_slice(), pending) {
+fn fate(failed: Option<&Transaction>, beyond: &Beyond) -> Fate {
+    match (beyond.commits.as_slice(), failed) {
         ([], _) if beyond.outputs.is_empty() => Fate::Aborted,
-        ([(found, offset)], Some(pending)) if found == pending && beyond.outputs == *outputs => {
+        ([(found, offset)], Some(failed))
+            if *found == failed.record && beyond.outputs == identities(failed) =>
+        {
             Fate::Committed(*offset)
         }
         _ => Fate::Unknown,
     }
 }
 
+fn identities(transaction: &Transaction) -> BTreeSet<(OutputTopic, String)> {
+    let outputs = transaction.outputs.iter().chain(&transaction.repaired);
+    outputs
+        .map(|output| (output.topic, output.identity.clone()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Millis;
+    use crate::stream::kafka::Output;
 
     fn record(txn: u64) -> CommitRecord {
         CommitRecord {
@@ -149,42 +150,58 @@ mod tests {
         }
     }
 
-    fn outputs(identities: &[&str]) -> BTreeSet<(OutputTopic, String)> {
-        let identities = identities.iter();
-        identities
-            .map(|identity| (OutputTopic::Triggers, (*identity).to_owned()))
-            .collect()
+    fn output(identity: &str) -> Output {
+        Output {
+            topic: OutputTopic::Triggers,
+            identity: identity.to_owned(),
+            seq: 1,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            time: Millis(1),
+        }
+    }
+
+    /// Transaction 3, which writes an output anew and has one of its own.
+    fn failed() -> Transaction {
+        Transaction {
+            record: record(3),
+            repaired: vec![output("a")],
+            outputs: vec![output("b")],
+            parts: Vec::new(),
+        }
     }
 
     fn beyond(commits: &[u64], written: &[&str]) -> Beyond {
+        let written = written.iter();
         Beyond {
             commits: commits.iter().map(|txn| (record(*txn), 9)).collect(),
-            outputs: outputs(written),
+            outputs: written
+                .map(|identity| (OutputTopic::Triggers, (*identity).to_owned()))
+                .collect(),
             ..Beyond::default()
         }
     }
 
     #[test]
     fn nothing_or_everything_of_a_transaction_lets_it_go_on() {
-        let (pending, made) = (record(3), outputs(&["a", "b"]));
-        let judge = |beyond: &Beyond| fate(Some(&pending), &made, beyond);
+        let judge = |beyond: &Beyond| fate(Some(&failed()), beyond);
         assert_eq!(judge(&beyond(&[], &[])), Fate::Aborted);
         assert_eq!(judge(&beyond(&[3], &["a", "b"])), Fate::Committed(9));
+        assert_eq!(fate(None, &beyond(&[], &[])), Fate::Aborted);
     }
 
     #[test]
     fn a_log_that_says_anything_else_is_read_anew() {
-        let (pending, made) = (record(3), outputs(&["a", "b"]));
-        let judge = |beyond: &Beyond| fate(Some(&pending), &made, beyond);
         let others = beyond(&[4], &["a", "b"]);
         let torn = beyond(&[], &["a"]);
         let lost = beyond(&[3], &["a"]);
         let went_on = beyond(&[3, 4], &["a", "b"]);
         for beyond in [others, torn, lost, went_on] {
-            assert_eq!(judge(&beyond), Fate::Unknown, "{beyond:?}");
+            assert_eq!(fate(Some(&failed()), &beyond), Fate::Unknown, "{beyond:?}");
         }
         assert_eq!(
-            fate(None, &made, &beyond(&[3], &["a", "b"])),
+            fate(None, &beyond(&[3], &["a", "b"])),
             Fate::Unknown,
             "nothing was asked for"
         );

@@ -211,7 +211,7 @@ impl Shard {
         *backoff = (*backoff * 2).min(BACKOFF_MAX);
     }
 
-    fn report(&self, trouble: &Trouble) {
+    pub(super) fn report(&self, trouble: &Trouble) {
         let common = &self.common;
         common
             .metrics

@@ -7,7 +7,7 @@ use crate::clock::Stopwatch;
 use crate::domain::Millis;
 use crate::engine::SnapshotJob;
 use crate::stream::kafka::{
-    CHUNK_BYTES, Config, Manifest, Placed, Producer, SnapshotKey, Trouble, framed,
+    CHUNK_BYTES, Config, Manifest, Placed, SnapshotKey, SnapshotPart, framed,
 };
 
 use super::fold::Fold;
@@ -81,10 +81,10 @@ impl Snapshots {
         self.writing = None;
     }
 
-    /// Freezes the state, if that is due, or at once if it is `last`. Everything applied must be committed.
-    pub(super) fn begin(&mut self, fold: &mut Fold, standing: &Standing, now: Millis, last: bool) {
+    /// Freezes the state, if there is anything new in it. Everything applied must be committed.
+    pub(super) fn begin(&mut self, fold: &mut Fold, standing: &Standing, now: Millis) {
         let news = fold.engine.position() - standing.snapshot_position;
-        if self.writing.is_some() || news == 0 || !(last || self.is_due(news)) {
+        if self.writing.is_some() || news == 0 {
             return;
         }
         let manifest = Manifest {
@@ -128,17 +128,26 @@ impl Snapshots {
         elapsed >= self.interval || news >= self.records_max && elapsed >= self.took * PAUSE_FACTOR
     }
 
-    /// Adds what is ready and allowed to the transaction under way; the manifest when everything else is committed.
-    pub(super) fn add(&mut self, producer: &mut Producer, now: Millis) -> Result<Added, Trouble> {
+    /// Whether one is to begin as soon as everything applied is committed.
+    pub(super) fn is_wanted(&self, fold: &Fold, standing: &Standing) -> bool {
+        let news = fold.engine.position() - standing.snapshot_position;
+        self.writing.is_none() && news > 0 && self.is_due(news)
+    }
+
+    /// Gives what is ready and allowed to a transaction; the manifest when everything else is committed.
+    pub(super) fn add(&mut self, parts: &mut Vec<SnapshotPart>) -> Added {
         let Some(writing) = &mut self.writing else {
-            return Ok(Added::Nothing);
+            return Added::Nothing;
         };
         if writing.ended {
             let key = SnapshotKey::Manifest {
                 partition: self.partition,
             };
-            producer.snapshot(&key.to_string(), &writing.manifest.encode(), now)?;
-            return Ok(Added::Manifest);
+            parts.push(SnapshotPart {
+                key: key.to_string(),
+                value: writing.manifest.encode(),
+            });
+            return Added::Manifest;
         }
         let seconds = writing.last.lap().as_secs_f64().min(1.0);
         #[expect(
@@ -151,22 +160,22 @@ impl Snapshots {
         loop {
             match writing.parts.try_recv() {
                 Ok(Part::Chunk(chunk)) => {
-                    writing.write(self.partition, &chunk, producer, now)?;
-                    added = Added::Chunks;
                     room = room.saturating_sub(chunk.len());
+                    parts.push(writing.part(self.partition, &chunk));
+                    added = Added::Chunks;
                     if room == 0 {
-                        return Ok(added);
+                        return added;
                     }
                 }
                 Ok(Part::End) => {
                     writing.ended = true;
-                    return Ok(added);
+                    return added;
                 }
-                Err(TryRecvError::Empty) => return Ok(added),
+                Err(TryRecvError::Empty) => return added,
                 Err(TryRecvError::Disconnected) => {
                     tracing::error!("a snapshot was not finished; the next one comes in time");
                     self.writing = None;
-                    return Ok(added);
+                    return added;
                 }
             }
         }
@@ -196,20 +205,16 @@ impl Snapshots {
 }
 
 impl Writing {
-    fn write(
-        &mut self,
-        partition: u32,
-        chunk: &[u8],
-        producer: &mut Producer,
-        now: Millis,
-    ) -> Result<(), Trouble> {
+    fn part(&mut self, partition: u32, chunk: &[u8]) -> SnapshotPart {
         let manifest = &mut self.manifest;
         let key = SnapshotKey::chunk(partition, manifest.generation, manifest.chunks);
-        producer.snapshot(&key.to_string(), &framed(manifest.generation, chunk), now)?;
         manifest.chunks += 1;
         manifest.bytes += chunk.len() as u64;
         manifest.crc = crc32c::crc32c_append(manifest.crc, chunk);
-        Ok(())
+        SnapshotPart {
+            key: key.to_string(),
+            value: framed(manifest.generation, chunk),
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Config {
     /// Bytes of the value that are kept of a dead letter and of a late event: with key and headers it must fit into a
     /// record of the topic. A header of the dead letter says how long it was.
     pub dead_letter_bytes_max: usize,
+    /// Percentage of dead letters among half a minute's records of a partition above which the partition stops: its
+    /// producers are broken. 100: never.
+    pub dead_letter_percent_max: u32,
     /// How long a member may be silent before its partitions are given away, in milliseconds.
     pub session_timeout_ms: u64,
     /// How often a member says that it lives, in milliseconds.
@@ -141,6 +144,7 @@ impl Default for Config {
             transaction_bytes_max: 4 << 20,
             record_bytes_max: 1 << 20,
             dead_letter_bytes_max: 800 << 10,
+            dead_letter_percent_max: 20,
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 1_000,
             transaction_timeout_ms: 8_000,
@@ -234,6 +238,12 @@ impl Config {
         ];
         let zero = positive.into_iter().filter(|(_, value)| *value == 0);
         mistakes.extend(zero.map(|(name, _)| format!("{name}: must be above 0")));
+        if self.dead_letter_percent_max > 100 {
+            mistakes.push(format!(
+                "dead_letter_percent_max: {} is above 100",
+                self.dead_letter_percent_max
+            ));
+        }
         let ordered = [
             ("message_timeout_ms", self.message_timeout_ms),
             ("transaction_timeout_ms", self.transaction_timeout_ms),
@@ -276,6 +286,7 @@ mod tests {
             transaction_timeout_ms: 10_000,
             heartbeat_interval_ms: 9_000,
             snapshot_interval_s: 0,
+            dead_letter_percent_max: 101,
             properties: [("isolation.level".to_owned(), "none".to_owned())].into(),
             ..Config::default()
         };
@@ -287,6 +298,7 @@ mod tests {
             "transaction_timeout_ms: must be below session_timeout_ms",
             "heartbeat_interval_ms",
             "snapshot_interval_s: must be above 0",
+            "dead_letter_percent_max: 101 is above 100",
             "properties.isolation.level",
         ] {
             assert!(mistakes.contains(part), "{part} not in:\n{mistakes}");

@@ -17,6 +17,7 @@ mod properties;
 mod reader;
 mod snapshot;
 mod tail;
+mod transaction;
 mod trouble;
 
 pub use self::admin::{Admin, AdminError};
@@ -34,4 +35,5 @@ pub use self::properties::Properties;
 pub use self::reader::{Extent, Layout, Polled, Reader, layout};
 pub use self::snapshot::{CHUNK_BYTES, Manifest, SnapshotKey, Stored, framed};
 pub use self::tail::{Tail, Tailed};
+pub use self::transaction::{SnapshotPart, Transaction};
 pub use self::trouble::Trouble;

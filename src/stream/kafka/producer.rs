@@ -21,7 +21,10 @@ use crate::domain::Millis;
 
 use super::client::{self, Connections};
 use super::output::{IDENTITY_HEADER, SEQ_HEADER, TRANSACTION_HEADER};
-use super::{Config, Guarantee, Member, Output, OutputTopic, Trouble};
+use super::{
+    CommitRecord, Config, Guarantee, Member, Output, OutputTopic, SnapshotPart, Transaction,
+    Trouble,
+};
 
 /// Tries to take over the transactional id before the client is made anew.
 const INIT_TRIES: u32 = 4;
@@ -210,27 +213,41 @@ impl Producer {
         }
     }
 
-    /// Begins a transaction.
-    ///
-    /// # Errors
-    ///
-    /// If the producer is of no more use.
-    pub fn begin(&mut self) -> Result<(), Trouble> {
-        self.deliveries.reset();
-        if !self.is_transactional() {
-            return Ok(());
-        }
-        self.client
-            .begin_transaction()
-            .map_err(|error| self.trouble(&error))
+    /// The partition it writes for.
+    pub fn partition(&self) -> u32 {
+        self.partition
     }
 
-    /// Adds an output to the transaction with this number.
+    /// Writes a transaction: all of it and its position in the events topic, or nothing.
     ///
     /// # Errors
     ///
-    /// If the producer is of no more use.
-    pub fn output(&mut self, output: &Output, txn: u64) -> Result<(), Trouble> {
+    /// If it was not committed, or nobody knows, or a connection was lost meanwhile, after which the client may have
+    /// asked twice. The producer is of no more use then.
+    pub fn write(&mut self, transaction: &Transaction, member: &Member) -> Result<Placed, Trouble> {
+        self.deliveries.reset();
+        if self.is_transactional() {
+            self.client
+                .begin_transaction()
+                .map_err(|error| self.trouble(&error))?;
+        }
+        let Transaction {
+            record,
+            repaired,
+            outputs,
+            parts,
+        } = transaction;
+        for output in repaired.iter().chain(outputs) {
+            self.output(output, record.txn)?;
+        }
+        for part in parts {
+            self.snapshot(part, record.time)?;
+        }
+        self.commit_record(record)?;
+        self.commit(record.to, member)
+    }
+
+    fn output(&self, output: &Output, txn: u64) -> Result<(), Trouble> {
         let number = txn.to_string();
         let seq = output.seq.to_string();
         let mut headers = OwnedHeaders::new();
@@ -255,43 +272,32 @@ impl Producer {
                 value: Some(&seq),
             });
         }
-        let message = Outgoing {
+        self.send(Outgoing {
             topic: output.topic.name(&self.config.topics),
             key: output.key.as_deref(),
             value: output.value.as_deref(),
             headers,
             time: output.time,
             place: output.topic as usize,
-        };
-        self.send(message)
+        })
     }
 
-    /// Adds the commit record.
-    ///
-    /// # Errors
-    ///
-    /// If the producer is of no more use.
-    pub fn commit_record(&mut self, bytes: &[u8], time: Millis) -> Result<(), Trouble> {
+    fn commit_record(&self, record: &CommitRecord) -> Result<(), Trouble> {
         self.send(Outgoing {
             topic: &self.config.topics.commits,
             key: None,
-            value: Some(bytes),
+            value: Some(&record.encode()),
             headers: OwnedHeaders::new(),
-            time,
+            time: record.time,
             place: COMMIT,
         })
     }
 
-    /// Adds a part of a snapshot.
-    ///
-    /// # Errors
-    ///
-    /// If the producer is of no more use.
-    pub fn snapshot(&mut self, key: &str, bytes: &[u8], time: Millis) -> Result<(), Trouble> {
+    fn snapshot(&self, part: &SnapshotPart, time: Millis) -> Result<(), Trouble> {
         self.send(Outgoing {
             topic: &self.config.topics.snapshots,
-            key: Some(key.as_bytes()),
-            value: Some(bytes),
+            key: Some(part.key.as_bytes()),
+            value: Some(&part.value),
             headers: OwnedHeaders::new(),
             time,
             place: CHUNK,
@@ -328,20 +334,19 @@ impl Producer {
         }
     }
 
-    /// Ends the transaction: everything added and `position` of the events topic, or nothing.
-    ///
-    /// # Errors
-    ///
-    /// If it was not committed, or nobody knows, or a connection was lost meanwhile, after which the client may have
-    /// asked twice.
-    pub fn commit(&mut self, position: i64, member: &Member) -> Result<Placed, Trouble> {
+    fn commit(&self, position: i64, member: &Member) -> Result<Placed, Trouble> {
         let lost = self.connections.lost();
+        if self.is_transactional() {
+            // The position travels beside the records: both take a while.
+            self.add_position(position, &member.group_metadata()?)?;
+        }
         self.flush()?;
         if let Some(error) = self.deliveries.failed.lock().take() {
             return Err(self.unknown(&error));
         }
         if self.is_transactional() {
-            self.end(position, &member.group_metadata()?)?;
+            let timeout = self.patience();
+            self.retry(|| self.client.commit_transaction(timeout))?;
         } else {
             member.commit(self.partition, position)?;
         }
@@ -354,7 +359,7 @@ impl Producer {
         Ok(self.deliveries.placed())
     }
 
-    fn end(&self, position: i64, group: &ConsumerGroupMetadata) -> Result<(), Trouble> {
+    fn add_position(&self, position: i64, group: &ConsumerGroupMetadata) -> Result<(), Trouble> {
         let mut offsets = TopicPartitionList::new();
         let events = &self.config.topics.events;
         offsets
@@ -364,8 +369,7 @@ impl Producer {
         self.retry(|| {
             self.client
                 .send_offsets_to_transaction(&offsets, group, timeout)
-        })?;
-        self.retry(|| self.client.commit_transaction(timeout))
+        })
     }
 
     /// Waits until the broker has answered for every record. The client's own waiting looks again only after a tenth of

@@ -110,6 +110,18 @@ pub enum Trouble {
         /// What is missing, and what to do.
         detail: String,
     },
+    /// Most records cannot be read: whoever writes them is wrong.
+    #[error(
+        "{percent} % of the records of the last {seconds} s were dead letters, more than kafka.dead_letter_percent_max: \
+         intake of the partition stops. `impulse dlq list` shows why; mend who writes them, start again (it goes on where it \
+         stopped), then `impulse dlq replay`"
+    )]
+    Poisoned {
+        /// How many of a hundred.
+        percent: u64,
+        /// For so long.
+        seconds: usize,
+    },
     /// The client refuses the settings.
     #[error("{detail}; check kafka.properties")]
     Settings {
@@ -146,6 +158,7 @@ impl Trouble {
             Self::Fenced { .. } => "fenced",
             Self::Transaction { .. } => "transaction",
             Self::Damaged { .. } => "damaged",
+            Self::Poisoned { .. } => "poisoned",
             Self::Settings { .. } => "settings",
             Self::Contradicted { .. } => "contradicted",
             Self::GivenUp => "given_up",

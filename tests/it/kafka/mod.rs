@@ -10,6 +10,7 @@ mod letters;
 mod mutants;
 mod nodes;
 mod outside;
+mod poison;
 mod refusals;
 mod renewal;
 mod report;
