@@ -125,6 +125,8 @@ metrics! {
     kafka_partitions_live: IntGauge = gauge("impulse_kafka_partitions_live", "Partitions that this process follows.");
     kafka_misrouted: IntCounter = counter("impulse_kafka_misrouted_total", "Events outside the partition of their shopper: keyed by something else, or by another partitioner.");
     kafka_skipped_records: IntCounter = counter("impulse_kafka_skipped_records_total", "Offsets that retention removed before they were read.");
+    kafka_audited_transactions: IntCounter = counter("impulse_kafka_audited_transactions_total", "Transactions that were read back and found whole.");
+    kafka_audit_findings: IntCounterVec = counters("impulse_kafka_audit_findings_total", "What was read back and is not what was written, by kind.", &["kind"]);
     txn_torn: IntCounter = counter("impulse_txn_torn_total", "Outputs found without their transaction, which are not written twice.");
     txn_lost_repaired: IntCounter = counter("impulse_txn_lost_repaired_total", "Outputs missing from their transaction, which were written again.");
     txn_repeated: IntCounter = counter("impulse_txn_repeated_total", "Outputs found more than once.");

@@ -180,6 +180,7 @@ fn pause_max(trouble: &Trouble) -> Duration {
         | Trouble::Damaged { .. }
         | Trouble::Poisoned { .. }
         | Trouble::Settings { .. }
+        | Trouble::Contradicted { .. }
         | Trouble::GivenUp
         | Trouble::Unready { .. } => RETRY,
     }
@@ -233,6 +234,7 @@ impl Crew {
             member: Arc::clone(&self.member),
             control: control.clone(),
             lag: Lag::new(common, partition),
+            audited: common.audit.of(partition),
             common: common.clone(),
         };
         let thread = spawn(&format!("shard-{partition}"), move || shard.run());

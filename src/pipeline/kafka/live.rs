@@ -134,6 +134,7 @@ impl<'a> Live<'a> {
     }
 
     fn step(&mut self) -> Result<(), Trouble> {
+        self.shard.audited.check()?;
         let mut wait = self.wait();
         let mut oldest = None;
         for _ in 0..POLL_RECORDS {

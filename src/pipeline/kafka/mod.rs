@@ -5,8 +5,10 @@
 //! what is written about them, `snapshots` writes the state out bit by bit, `commit` makes transactions of it all, and
 //! `committer` ends one of them while the next fills. Whatever goes wrong, what was committed is what the log says:
 //! either it agrees with the state (`renewal`), or the partition is taken over again, as after a crash.
+//! Meanwhile `audit` reads back what was written.
 
 mod assurance;
+mod audit;
 mod batch;
 mod board;
 mod commit;
@@ -34,6 +36,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{broadcast, watch};
 
+use self::audit::Audit;
 pub use self::board::{Board, Condition};
 pub(super) use self::entrance::Entrance;
 use self::fleet::Fleet;
@@ -54,6 +57,7 @@ pub struct KafkaPipeline {
     board: Board,
     stop: Sender<()>,
     fleet: JoinHandle<()>,
+    audit: Option<JoinHandle<()>>,
 }
 
 /// Starts to follow the group. Events that are committed go to `events` while somebody listens there.
@@ -82,6 +86,7 @@ pub fn start(
         dead_letter_bytes_max: config.dead_letter_bytes_max,
         metrics: Arc::clone(metrics),
     };
+    let (audit, auditing) = Audit::start(&config, metrics)?;
     let door = Arc::new(Shared::new(pipeline));
     let (stop, stopped) = mpsc::channel();
     let fleet = Fleet {
@@ -96,6 +101,7 @@ pub fn start(
             metrics: Arc::clone(metrics),
             events,
             door: Arc::clone(&door),
+            audit,
         },
         partitions,
         assurance: RefCell::default(),
@@ -107,6 +113,7 @@ pub fn start(
         stop,
         ingest: Ingest::to_kafka(entrance, door, clock, metrics),
         fleet: spawn("kafka-fleet", move || fleet.run()),
+        audit: auditing,
     })
 }
 
@@ -132,6 +139,10 @@ impl KafkaPipeline {
         drop(self.stop);
         if self.fleet.join().is_err() {
             die(&"the fleet's thread panicked");
+        }
+        // With the fleet and its partitions the last way to the audit is gone.
+        if self.audit.is_some_and(|audit| audit.join().is_err()) {
+            die(&"the audit's thread panicked");
         }
     }
 }

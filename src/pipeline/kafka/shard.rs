@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{self, Shared, Views};
 use crate::stream::kafka::{Config, Member, Trouble};
 
+use super::audit::{Audit, Audited};
 use super::board::Board;
 use super::lag::Lag;
 use super::live::Live;
@@ -68,6 +69,7 @@ pub(super) struct Common {
     pub(super) events: broadcast::Sender<Arc<Event>>,
     /// Knows whether a caller imports history.
     pub(super) door: Arc<Shared>,
+    pub(super) audit: Audit,
 }
 
 /// One partition.
@@ -78,6 +80,7 @@ pub(super) struct Shard {
     pub(super) member: Arc<Member>,
     pub(super) control: Control,
     pub(super) lag: Lag,
+    pub(super) audited: Audited,
     pub(super) common: Common,
 }
 
@@ -103,6 +106,7 @@ impl Shard {
         let watch = Stopwatch::start();
         let taken = self.take_over()?;
         self.note(&taken, watch);
+        self.audited.follow(taken.since);
         self.common
             .views
             .set(self.partition, Some(&taken.fold.engine.view()));
@@ -117,7 +121,11 @@ impl Shard {
             }
             loop {
                 self.stand_still(&trouble, backoff);
-                if !self.is_running() || matches!(trouble, Trouble::Damaged { .. }) {
+                let is_in_doubt = matches!(
+                    trouble,
+                    Trouble::Damaged { .. } | Trouble::Contradicted { .. }
+                );
+                if !self.is_running() || is_in_doubt {
                     return Ok(());
                 }
                 match live.renew() {

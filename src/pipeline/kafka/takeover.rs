@@ -16,6 +16,7 @@ use crate::stream::kafka::{
     Producer, Reader, Start, Stored, TRANSACTION_HEADER, Trouble, text_header,
 };
 
+use super::audit::Since;
 use super::fold::Fold;
 use super::replay::{Computed, Replay};
 
@@ -31,6 +32,8 @@ pub(super) struct TakenOver {
     pub(super) fold: Fold,
     pub(super) standing: Standing,
     pub(super) findings: Findings,
+    /// From here on it is to be read back.
+    pub(super) since: Since,
 }
 
 /// Where the log stands.
@@ -146,7 +149,7 @@ impl TakeOver<'_> {
         (self.progress)("replaying events")?;
         let (from, skipped) = self.begin(&ends, &base, last.as_ref(), &commits)?;
         let mut standing = standing(&base, last.as_ref(), &ends);
-        let since = base.manifest.outputs;
+        let snapshot_outputs = base.manifest.outputs;
         let epoch = last.as_ref().map_or(0, |(record, _)| record.epoch) + 1;
         let mut replay = Replay::new(self, base, commits, epoch, from);
         replay.run(&mut reader, from)?;
@@ -155,17 +158,25 @@ impl TakeOver<'_> {
         verify(&mut standing, &mut findings, computed, emitted);
         if !standing.torn.is_empty() {
             // Whoever comes next must find them again.
-            standing.outputs = since;
+            standing.outputs = snapshot_outputs;
         }
         findings.position_differs = self.config.guarantee == Guarantee::ExactlyOnce
             && position != last.as_ref().map(|(last, _)| last.to);
         reader.start(&self.config.topics.events, fold.next)?;
+        let since = Since {
+            txn: standing.txn,
+            seq: fold.seq,
+            next: fold.next,
+            commits: ends.commits.end,
+            outputs: ends.outputs.map(|extent| extent.end),
+        };
         Ok(TakenOver {
             producer,
             reader,
             fold,
             standing,
             findings,
+            since,
         })
     }
 

@@ -122,6 +122,27 @@ pub(super) fn reader(config: &Config) -> ClientConfig {
     client
 }
 
+/// A consumer that reads back what is written here, in no hurry: few requests, small buffers. The end of a partition,
+/// when the client tells it, does not name its topic.
+pub(super) fn tail(config: &Config) -> ClientConfig {
+    let mut client = reader(config);
+    client
+        .set("enable.partition.eof", "false")
+        .set("fetch.wait.max.ms", "500")
+        .set("fetch.min.bytes", "65536")
+        .set("fetch.message.max.bytes", "262144")
+        .set("queued.min.messages", "1000")
+        .set("queued.max.messages.kbytes", "2048");
+    client
+}
+
+/// A consumer that reads nothing: it asks where partitions end, whatever of them is decided.
+pub(super) fn asking(config: &Config) -> ClientConfig {
+    let mut client = reader(config);
+    client.set("isolation.level", "read_uncommitted");
+    client
+}
+
 /// The member of the group.
 pub(super) fn member(config: &Config) -> ClientConfig {
     let mut client = base(config);

@@ -16,6 +16,7 @@ mod producer;
 mod properties;
 mod reader;
 mod snapshot;
+mod tail;
 mod transaction;
 mod trouble;
 
@@ -33,5 +34,6 @@ pub use self::producer::{Placed, Producer};
 pub use self::properties::Properties;
 pub use self::reader::{Extent, Layout, Polled, Reader, layout};
 pub use self::snapshot::{CHUNK_BYTES, Manifest, SnapshotKey, Stored, framed};
+pub use self::tail::{Tail, Tailed};
 pub use self::transaction::{SnapshotPart, Transaction};
 pub use self::trouble::Trouble;

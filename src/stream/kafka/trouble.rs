@@ -128,6 +128,15 @@ pub enum Trouble {
         /// What the client says.
         detail: String,
     },
+    /// What was read back is not what was written.
+    #[error(
+        "what was read back is not what was written ({detail}); the partition is taken over again, which compares \
+         everything since its last snapshot"
+    )]
+    Contradicted {
+        /// What is wrong.
+        detail: String,
+    },
     /// The partition is being given up.
     #[error("the partition is being given up")]
     GivenUp,
@@ -151,6 +160,7 @@ impl Trouble {
             Self::Damaged { .. } => "damaged",
             Self::Poisoned { .. } => "poisoned",
             Self::Settings { .. } => "settings",
+            Self::Contradicted { .. } => "contradicted",
             Self::GivenUp => "given_up",
         }
     }

@@ -1,5 +1,6 @@
 //! The real program on a real broker: events in, triggers out, and every topic judged from outside.
 
+mod audit;
 mod bent_sink;
 mod callers;
 mod checker;

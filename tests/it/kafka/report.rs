@@ -9,7 +9,7 @@ use super::rig::get;
 use crate::process::Process;
 
 /// What engines count, and how the table calls it.
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 10] = [
     ("partitions taken over", "impulse_kafka_take_overs_total"),
     (
         "stops after which a partition kept its state",
@@ -31,6 +31,14 @@ const COUNTERS: [(&str, &str); 8] = [
     (
         "records that expired unread",
         "impulse_kafka_skipped_records_total",
+    ),
+    (
+        "transactions read back whole",
+        "impulse_kafka_audited_transactions_total",
+    ),
+    (
+        "findings when reading back",
+        "impulse_kafka_audit_findings_total",
     ),
     ("differences of replay", "impulse_replay_divergence_total"),
 ];
