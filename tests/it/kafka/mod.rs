@@ -4,6 +4,7 @@ mod audit;
 mod bent_sink;
 mod callers;
 mod checker;
+mod expired;
 mod faults;
 mod lag;
 mod letters;
