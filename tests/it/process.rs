@@ -57,6 +57,13 @@ impl Process {
         self.child.id()
     }
 
+    /// How it ended, if it did: the kernel's line about it, whose last number is the status that `wait` would give.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn obituary(&self) -> String {
+        let path = format!("/proc/{}/stat", self.child.id());
+        std::fs::read_to_string(path).unwrap_or_else(|error| error.to_string())
+    }
+
     /// Sends a signal, as in `signal("STOP")`.
     #[cfg(feature = "kafka")]
     pub(crate) fn signal(&self, name: &str) {

@@ -1,7 +1,9 @@
 //! Judges a deployment by its topics alone: what the events oblige it to say, and what it said.
 //!
 //! The model knows nothing of the engine but the rule: a cart that lies still for an hour is spoken of once. Each
-//! partition has its own time, which its events move; it is complete up to five seconds before the newest of them.
+//! partition has its own time, which its events move; it is complete up to five seconds before the newest of them. An
+//! event that is in the topic twice counts once: a broker that is killed may forget what a producer sent, and take it
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +42,8 @@ impl Observed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Judged {
     pub(crate) events: usize,
+    /// Of these, events that the topic holds again.
+    pub(crate) repeated: usize,
     pub(crate) triggers: usize,
     pub(crate) suppressions: usize,
     pub(crate) dead_letters: usize,
@@ -64,11 +68,22 @@ pub(crate) fn judge(observed: &Observed) -> Result<Judged, Vec<String>> {
     }
     Ok(Judged {
         events: observed.events.len(),
+        repeated: repeated(&observed.events),
         triggers: observed.triggers.len(),
         suppressions: observed.suppressions.len(),
         dead_letters: observed.dead_letters.len(),
         transactions: observed.commits.len(),
     })
+}
+
+/// How many events the topic holds again.
+fn repeated(events: &[Found]) -> usize {
+    let ids = events.iter().filter_map(|event| {
+        let id = event.json()["eventId"].as_str()?.to_owned();
+        Some((event.partition, id))
+    });
+    let (all, once) = (ids.clone().count(), ids.collect::<BTreeSet<_>>().len());
+    all - once
 }
 
 /// As [`judge`], but for what depends on the clock: whether the log agrees with itself.
@@ -246,6 +261,7 @@ fn judge_transactions(observed: &Observed, wrong: &mut Vec<String>) {
 struct Model {
     partition: i32,
     now_ms: i64,
+    seen: BTreeSet<String>,
     /// Deadline of each shopper's cart, and whether it can still be spoken of.
     carts: BTreeMap<String, (i64, bool)>,
     said: Vec<Said>,
@@ -259,6 +275,7 @@ impl Model {
             newest: None,
             partition,
             now_ms: i64::MIN / 2,
+            seen: BTreeSet::new(),
             carts: BTreeMap::new(),
             said: Vec::new(),
         }
@@ -269,6 +286,11 @@ impl Model {
             return;
         };
         let text = |name: &str| event[name].as_str().unwrap().to_owned();
+        if let Some(id) = event["eventId"].as_str()
+            && !self.seen.insert(id.to_owned())
+        {
+            return;
+        }
         if let Some((user, kind)) = self.newest.take() {
             self.settle(user, &kind);
         }

@@ -77,9 +77,15 @@ impl Damage {
     }
 }
 
-/// Every damage is seen.
+/// Every damage is seen, and what is none is none.
 pub(super) fn all_are_caught(honest: &Observed) {
     assert_eq!(judge(honest).err(), None);
+    let mut resent = honest.clone();
+    let readable = honest.events.iter();
+    let readable = readable.filter(|event| !event.value.starts_with(b"poison"));
+    resent.events.extend(readable.cloned());
+    let repeated = resent.events.len() - honest.events.len();
+    assert_eq!(judge(&resent).unwrap().repeated, repeated);
     for damage in Damage::ALL {
         let mut damaged = honest.clone();
         damage.put_into(&mut damaged);

@@ -121,6 +121,7 @@ impl fmt::Display for Report {
             Some(Ok(judged)) => {
                 for (name, count) in [
                     ("events", judged.events),
+                    ("  of these once more in the topic", judged.repeated),
                     ("triggers", judged.triggers),
                     ("suppressions", judged.suppressions),
                     ("dead letters", judged.dead_letters),

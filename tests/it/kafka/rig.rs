@@ -369,7 +369,8 @@ pub(crate) fn post_with(process: &Process, path: &str, headers: &str, body: &str
 
 fn ask(process: &Process, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
     let address = process.started["http"].as_str().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = TcpStream::connect(address)
+        .unwrap_or_else(|error| panic!("{address}: {error}; {}", process.obituary()));
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     write!(
         stream,
