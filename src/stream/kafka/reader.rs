@@ -195,6 +195,7 @@ impl Reader {
         }
         self.start(topic, from)?;
         let mut silence = Stopwatch::start();
+        let mut is_confirmed = false;
         loop {
             let mut reached = from;
             let mut taken = Ok(());
@@ -206,17 +207,34 @@ impl Reader {
             })?;
             taken?;
             match polled {
-                Polled::End => return Ok(()),
                 Polled::Record if reached >= end => return Ok(()),
                 Polled::Record => silence = Stopwatch::start(),
-                Polled::Nothing if silence.elapsed() > client::request_timeout(&self.config) => {
-                    let silent =
-                        KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
-                    return Err(self.trouble(&silent, topic));
+                // A new leader may not know yet how much of its log the others have, and shows less than the old one did.
+                Polled::End if self.position().is_some_and(|position| position >= end) => {
+                    return Ok(());
                 }
-                Polled::Nothing => {}
+                Polled::End | Polled::Nothing
+                    if silence.elapsed() <= client::request_timeout(&self.config) => {}
+                Polled::End | Polled::Nothing if is_confirmed => return Ok(()),
+                Polled::End | Polled::Nothing => {
+                    // What is left may have been compacted away: then the leader knows the end, and has nothing before it.
+                    is_confirmed = self.extent(topic)?.end >= end;
+                    if !is_confirmed {
+                        let silent =
+                            KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+                        return Err(self.trouble(&silent, topic));
+                    }
+                    silence = Stopwatch::start();
+                }
             }
         }
+    }
+
+    /// The offset behind what was read, with the marks of transactions; `None` if nothing was.
+    fn position(&self) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        let place = positions.find_partition(&self.topic, signed(self.partition))?;
+        place.offset().to_raw().filter(|offset| *offset >= 0)
     }
 
     /// Which errors pass by themselves.
